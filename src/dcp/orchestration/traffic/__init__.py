@@ -1,0 +1,1 @@
+"""Who takes requests: routes, endpoints, and what the balancer counted."""

@@ -1,0 +1,46 @@
+"""What dcp asks of a balancer."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dcp.orchestration.services.model import ServiceKey
+from dcp.orchestration.traffic.model import Endpoint, EndpointStatus, Route, Traffic
+
+
+class Balancer(Protocol):
+    """Spreads the requests of each service over its endpoints. Every call may raise DriverError.
+
+    The proxy outlives the controller and keeps serving while no controller runs.
+    """
+
+    async def ensure_running(self) -> None:
+        """Start the proxy if it does not run, adopt it if it does. Routes and endpoints set before are kept."""
+        ...
+
+    async def set_routes(self, routes: tuple[Route, ...]) -> None:
+        """Make the routes exactly these, without touching connections of routes that stay. Idempotent.
+
+        Returns when the proxy listens on every one. Unavailable: a listen port is taken by somebody else.
+        """
+        ...
+
+    async def set_endpoints(self, service: ServiceKey, endpoints: tuple[Endpoint, ...], fence: int) -> None:
+        """Make the endpoints of one service exactly these. Idempotent; returns when the proxy has acknowledged them.
+
+        After return no new request goes to an endpoint that is draining or absent.
+        `fence` is the caller's lease token: a call with a lower one than was seen before raises LeaseLost and
+        changes nothing.
+        """
+        ...
+
+    async def endpoints(self, service: ServiceKey) -> tuple[EndpointStatus, ...]:
+        """Return what the proxy itself has for the service now, draining ones included."""
+        ...
+
+    async def traffic(self) -> Mapping[ServiceKey, Traffic]:
+        """Return the counters of every route. A service that is absent was not counted."""
+        ...
+
+    async def stop(self) -> None:
+        """End the proxy; open requests are cut. Absent is success."""
+        ...
