@@ -57,6 +57,8 @@ class Host:
     host_type: HostType
     state: HostState
     requested_at: float
+    changed_at: float = 0.0
+    """When it entered its state."""
     billed_from: float | None = None
     billed_until: float | None = None
     address: str = ""

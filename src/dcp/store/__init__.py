@@ -1,0 +1,1 @@
+"""What dcp remembers: tables, migrations and one module of guarded reads and writes per noun."""

@@ -193,8 +193,10 @@ class Instance:
     changed_at: float = 0.0
     serving_at: float | None = None
     ended_at: float | None = None
-    failing_checks: int = 0
+    leave_reason: str = ""
+    """Why it has to leave (the plan's word, a stable code); empty: it is wanted."""
     reason: str = ""
+    """Why it is in its state: a stable code."""
     version: int = 0
 
     @property

@@ -1,0 +1,71 @@
+"""The capacity plan: one value that covers targets, hosts, instances and gates of a whole application.
+
+`dcp plan` prints it, the engine applies it, `dcp why` quotes it. It is made by `decide_application` and holds
+everything that applying needs, so that a dry-run equals what is applied.
+"""
+
+from dataclasses import dataclass
+
+from dcp.hosts.model import Host
+from dcp.orchestration.scaling.model import Policy, TargetDecision
+from dcp.orchestration.services.model import Instance
+from dcp.scheduling.model import Unplaced
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHost:
+    """A host to ask for, and why from this source."""
+
+    host: Host
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedInstance:
+    """An instance to add, and why on this host."""
+
+    instance: Instance
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """An instance that has to leave. `reason` is a code: `shrink`, `removed`, `replaced`, `host-leaving`."""
+
+    instance_id: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something that was not done although it is wanted: `reason` is a code (`no-room`, `crash-loop`, …)."""
+
+    service: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationPlan:
+    """What changes now. Applied in one transaction or not at all."""
+
+    id: str
+    application: str
+    at: float
+    policy: Policy
+    targets: tuple[TargetDecision, ...]
+    hosts: tuple[PlannedHost, ...] = ()
+    instances: tuple[PlannedInstance, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
+    price_change_usd_per_hour: float = 0.0
+    """What the hosts asked for add to the bill."""
+    ready_in_s: float = 0.0
+    """Expected seconds until the slowest host of the plan runs."""
+
+    @property
+    def changes_anything(self) -> bool:
+        """Return whether applying writes more than what scaling remembers."""
+        return bool(self.hosts or self.instances or self.removals)

@@ -1,0 +1,174 @@
+"""Applications, their revisions, and per service the listen port, the target and what scaling remembers."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from dcp.kernel.errors import Stale
+from dcp.orchestration.scaling.model import ScalingState, TargetDecision
+from dcp.orchestration.services.model import ApplicationSpec, ServiceKey
+from dcp.store.codec import from_json, to_json
+from dcp.store.tables import applications, revisions, samples, services
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application as it is wanted now."""
+
+    name: str
+    revision: int
+    removing: bool
+    applied_at: float
+    version: int
+    spec: ApplicationSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """What is kept of one service beside its specification."""
+
+    key: ServiceKey
+    listen_port: int
+    scaling: ScalingState
+    decision: TargetDecision | None
+    version: int
+
+
+def names(connection: Connection) -> tuple[str, ...]:
+    """Return every application's name, sorted; those being removed too."""
+    return tuple(connection.execute(select(applications.c.name).order_by(applications.c.name)).scalars())
+
+
+def find(connection: Connection, name: str) -> Application | None:
+    """Return the application with its newest specification."""
+    query = (
+        select(applications, revisions.c.spec)
+        .join(
+            revisions,
+            and_(
+                revisions.c.application == applications.c.name,
+                revisions.c.revision == applications.c.revision,
+            ),
+        )
+        .where(applications.c.name == name)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    spec = from_json(ApplicationSpec, row.spec)
+    return Application(row.name, row.revision, row.removing, row.applied_at, row.version, spec)
+
+
+def spec_at(connection: Connection, name: str, revision: int) -> ApplicationSpec:
+    """Return the specification of one revision; an instance runs what it was planned with."""
+    text = connection.execute(
+        select(revisions.c.spec).where(and_(revisions.c.application == name, revisions.c.revision == revision))
+    ).scalar_one()
+    return from_json(ApplicationSpec, text)
+
+
+def put(connection: Connection, spec: ApplicationSpec, before: Application | None, now: float) -> int:
+    """Store a new revision; guarded by the version of `before`. Return the revision."""
+    revision = before.revision + 1 if before else 1
+    if before is None:
+        connection.execute(
+            insert(applications).values(name=spec.name, revision=revision, removing=False, applied_at=now, version=1)
+        )
+    else:
+        _changed_one(
+            connection.execute(
+                update(applications)
+                .where(and_(applications.c.name == spec.name, applications.c.version == before.version))
+                .values(revision=revision, removing=False, applied_at=now, version=before.version + 1)
+            ).rowcount,
+            f"application {spec.name}",
+        )
+    connection.execute(
+        insert(revisions).values(application=spec.name, revision=revision, spec=to_json(ApplicationSpec, spec))
+    )
+    return revision
+
+
+def mark_removing(connection: Connection, application: Application) -> None:
+    """From now on every service of it has target 0; `forget` follows when all is gone."""
+    _changed_one(
+        connection.execute(
+            update(applications)
+            .where(and_(applications.c.name == application.name, applications.c.version == application.version))
+            .values(removing=True, version=application.version + 1)
+        ).rowcount,
+        f"application {application.name}",
+    )
+
+
+def forget(connection: Connection, name: str) -> None:
+    """Drop an application whose last instance is gone; its events and ended instances stay."""
+    keys = select(services.c.key).where(services.c.application == name)
+    connection.execute(delete(samples).where(samples.c.service.in_(keys)))
+    connection.execute(delete(services).where(services.c.application == name))
+    connection.execute(delete(revisions).where(revisions.c.application == name))
+    connection.execute(delete(applications).where(applications.c.name == name))
+
+
+def service_rows(connection: Connection, application: str | None = None) -> tuple[ServiceRow, ...]:
+    """Return the services of one application, or of all, sorted by key."""
+    query = select(services).order_by(services.c.key)
+    if application is not None:
+        query = query.where(services.c.application == application)
+    return tuple(
+        ServiceRow(
+            key=ServiceKey(row.application, row.name),
+            listen_port=row.listen_port,
+            scaling=from_json(ScalingState, row.scaling),
+            decision=from_json(TargetDecision, row.decision) if row.decision else None,
+            version=row.version,
+        )
+        for row in connection.execute(query)
+    )
+
+
+def add_service(connection: Connection, key: ServiceKey, listen_port: int, scaling: ScalingState) -> None:
+    """Add a service; a listen port that another one has raises Stale through its constraint."""
+    connection.execute(
+        insert(services).values(
+            key=str(key),
+            application=key.application,
+            name=key.name,
+            listen_port=listen_port,
+            scaling=to_json(ScalingState, scaling),
+            decision="",
+            version=1,
+        )
+    )
+
+
+def move_service(connection: Connection, key: ServiceKey, listen_port: int) -> None:
+    """Give a service another listen port."""
+    connection.execute(update(services).where(services.c.key == str(key)).values(listen_port=listen_port))
+
+
+def drop_service(connection: Connection, key: ServiceKey) -> None:
+    """Drop a service that is in no specification any more and has no instance."""
+    connection.execute(delete(samples).where(samples.c.service == str(key)))
+    connection.execute(delete(services).where(services.c.key == str(key)))
+
+
+def decide_service(connection: Connection, row: ServiceRow, decision: TargetDecision) -> None:
+    """Store a decision and what scaling remembers; guarded by the row's version."""
+    _changed_one(
+        connection.execute(
+            update(services)
+            .where(and_(services.c.key == str(row.key), services.c.version == row.version))
+            .values(
+                scaling=to_json(ScalingState, decision.state),
+                decision=to_json(TargetDecision, decision),
+                version=row.version + 1,
+            )
+        ).rowcount,
+        f"service {row.key}",
+    )
+
+
+def _changed_one(rows: int, what: str) -> None:
+    if rows != 1:
+        raise Stale(f"{what} was changed by somebody else meanwhile")

@@ -1,0 +1,35 @@
+"""Frozen dataclasses to JSON text and back, by the types alone (Pydantic's TypeAdapter)."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from dcp.kernel.events import Number
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_json(kind: Any, value: object) -> str:
+    """Return `value`, which is of type `kind`, as JSON text."""
+    return _adapter(kind).dump_json(value).decode()
+
+
+def from_json(kind: Any, text: str) -> Any:
+    """Return the value of type `kind` that `to_json` wrote."""
+    return _adapter(kind).validate_json(text)
+
+
+def numbers_to_json(numbers: Mapping[str, Number]) -> str:
+    """Return the numbers of a decision as JSON text with sorted keys."""
+    return to_json(dict[str, int | float | str], dict(sorted(numbers.items())))
+
+
+def numbers_from_json(text: str) -> dict[str, Number]:
+    """Return the numbers that `numbers_to_json` wrote."""
+    result: dict[str, Number] = from_json(dict[str, int | float | str], text)
+    return result

@@ -1,0 +1,116 @@
+"""Leases with fencing tokens: who may act on a subject now.
+
+A lease is taken for a time and renewed. Its token rises with every change of owner, and every write made under the
+lease checks owner and token in the same transaction, so that a controller that was away too long changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from dcp.kernel.errors import LeaseLost
+from dcp.store.tables import controllers, leases
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """`owner` may act on `subject`; `token` fences off every earlier owner."""
+
+    subject: str
+    owner: str
+    token: int
+
+
+def acquire(connection: Connection, subject: str, owner: str, now: float, ttl_s: float) -> Lease | None:
+    """Take the lease if it is free, expired or ours; None if another controller holds it."""
+    row = connection.execute(
+        select(leases.c.owner, leases.c.token, leases.c.expires_at).where(leases.c.subject == subject).with_for_update()
+    ).one_or_none()
+    if row is None:
+        connection.execute(insert(leases).values(subject=subject, owner=owner, token=1, expires_at=now + ttl_s))
+        return Lease(subject, owner, 1)
+    if row.owner != owner and row.owner and row.expires_at > now:
+        return None
+    token = row.token if row.owner == owner else row.token + 1
+    connection.execute(
+        update(leases).where(leases.c.subject == subject).values(owner=owner, token=token, expires_at=now + ttl_s)
+    )
+    return Lease(subject, owner, token)
+
+
+def renew(connection: Connection, owner: str, now: float, ttl_s: float) -> frozenset[tuple[str, int]]:
+    """Prolong every lease that is still ours; return them as (subject, token)."""
+    connection.execute(
+        update(leases).where(and_(leases.c.owner == owner, leases.c.expires_at > now)).values(expires_at=now + ttl_s)
+    )
+    rows = connection.execute(
+        select(leases.c.subject, leases.c.token).where(and_(leases.c.owner == owner, leases.c.expires_at > now))
+    )
+    return frozenset((row.subject, row.token) for row in rows)
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """Give the lease back, if it is still ours; the token stays, so that the next owner's is higher."""
+    connection.execute(
+        update(leases)
+        .where(
+            and_(
+                leases.c.subject == lease.subject,
+                leases.c.owner == lease.owner,
+                leases.c.token == lease.token,
+            )
+        )
+        .values(owner="", expires_at=0.0)
+    )
+
+
+def check(connection: Connection, lease: Lease, now: float) -> None:
+    """Raise LeaseLost unless the lease is ours now. Call it first in every write that a worker makes."""
+    row = connection.execute(
+        select(leases.c.owner, leases.c.token, leases.c.expires_at)
+        .where(leases.c.subject == lease.subject)
+        .with_for_update(read=True)
+    ).one_or_none()
+    if row is None or row.owner != lease.owner or row.token != lease.token or row.expires_at <= now:
+        raise LeaseLost(f"the lease on {lease.subject} is no longer ours (token {lease.token})")
+
+
+def break_all(connection: Connection) -> None:
+    """Free every lease. Only for a controller that holds the state directory alone: all other owners are dead."""
+    connection.execute(update(leases).values(owner="", expires_at=0.0))
+
+
+def held(connection: Connection, now: float) -> dict[str, tuple[str, int]]:
+    """Return owner and token of every lease that is held now, by subject."""
+    rows = connection.execute(select(leases).where(and_(leases.c.owner != "", leases.c.expires_at > now)))
+    return {row.subject: (row.owner, row.token) for row in rows}
+
+
+def heartbeat(connection: Connection, controller: str, address: str, started_at: float, now: float) -> None:
+    """Note that `controller` lives."""
+    changed = connection.execute(
+        update(controllers).where(controllers.c.id == controller).values(address=address, seen_at=now)
+    )
+    if changed.rowcount == 0:
+        connection.execute(
+            insert(controllers).values(id=controller, address=address, started_at=started_at, seen_at=now)
+        )
+
+
+def leave(connection: Connection, controller: str) -> None:
+    """Forget a controller that ends in good order, and free its leases."""
+    connection.execute(update(leases).where(leases.c.owner == controller).values(owner="", expires_at=0.0))
+    connection.execute(delete(controllers).where(controllers.c.id == controller))
+
+
+def living(connection: Connection, since: float) -> tuple[tuple[str, str, float], ...]:
+    """Return (id, address, seen at) of controllers seen since `since`; older rows are removed by `forget_dead`."""
+    rows = connection.execute(
+        select(controllers).where(controllers.c.seen_at >= since).order_by(controllers.c.started_at, controllers.c.id)
+    )
+    return tuple((row.id, row.address, row.seen_at) for row in rows)
+
+
+def forget_dead(connection: Connection, before: float) -> None:
+    """Remove controllers not seen since `before`."""
+    connection.execute(delete(controllers).where(controllers.c.seen_at < before))
