@@ -1,0 +1,274 @@
+"""What makes an application specification impossible, whoever wrote it: a Compose file or a caller of the API.
+
+Pure. Every fault is named by its path as it would stand in the Compose file, so that both doors give the same answer.
+What depends on the hosts that sources offer is apart (`unplaceable`): it may change from one minute to the next.
+"""
+
+import math
+import re
+import signal
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+
+from dcp.hosts.model import Resources, SourceKind
+from dcp.kernel.errors import Problem
+from dcp.kernel.units import format_bytes, format_cpu
+from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
+from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+NAME_LENGTH = 63
+"""Names become parts of identifiers, file names and DNS labels; 63 is the limit of the last."""
+MAX_INSTANCES = 1_000_000
+"""Above what one controller plans for; a larger figure is a slip of the keyboard."""
+PORTS = range(1, 65536)
+CONSTRAINT = re.compile(r"node\.(id|source|labels\.[A-Za-z0-9][\w./-]*)(==|!=)([\w./:-]+)", re.ASCII)
+CONSTRAINT_HINT = "write node.labels.KEY==VALUE, node.id==ID or node.source==private, each also with !="
+_CYCLES_NAMED = 20
+
+
+def problems_of(spec: ApplicationSpec) -> tuple[Problem, ...]:
+    """Return every fault of `spec` that shows without looking at hosts; empty if it can be applied."""
+    problems = list(_name_problems("name", spec.name, "application"))
+    if not spec.services:
+        problems.append(Problem("services", "there are no services", "state at least one service"))
+    for service in spec.services:
+        problems += _service_problems(service)
+    problems += _problems_between(spec)
+    return tuple(dict.fromkeys(problems))
+
+
+def unplaceable(spec: ApplicationSpec, largest: tuple[Resources, ...]) -> tuple[Problem, ...]:
+    """Return a problem for each service of which no instance fits on any host type offered.
+
+    `largest` holds the size of every host type that some source offers, or at least of those that no other exceeds.
+    """
+    if not largest:
+        return (Problem("services", "no source offers any host", "add a source of hosts, or raise its quota"),)
+    return tuple(_too_large(service, largest) for service in spec.services if not _fits_any(service, largest))
+
+
+def slow_threshold_hint() -> str:
+    """Return the thresholds that can be chosen, in words."""
+    return "choose one of " + ", ".join(f"{bound}ms" for bound in LATENCY_BOUNDS_MS)
+
+
+def _name_problems(path: str, name: str, noun: str) -> Iterator[Problem]:
+    if not NAME.fullmatch(name):
+        hint = "use lower-case letters, digits, - and _, and begin with a letter or a digit"
+        yield Problem(path, f"{name!r} is not a name for {_a(noun)}", hint)
+    elif len(name) > NAME_LENGTH:
+        yield Problem(path, f"the name has {len(name)} characters", f"use at most {NAME_LENGTH}")
+
+
+def _service_problems(service: ServiceSpec) -> Iterator[Problem]:
+    at = f"services.{service.name}"
+    yield from _name_problems(at, service.name, "service")
+    yield from _count_problems(service, at)
+    yield from _measure_problems(service, at)
+    yield from _process_problems(service, at)
+    yield from _placement_problems(service, at)
+    if (health := service.health) is not None:
+        yield from _health_problems(health, f"{at}.x-dcp.health" if health.http_path else f"{at}.healthcheck")
+    for port, name in ((service.published_port, "published"), (service.target_port, "target")):
+        if port is not None and port not in PORTS:
+            yield Problem(f"{at}.ports", f"the {name} port {port} is out of range", "use 1 to 65535")
+
+
+def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
+    if service.replicas < 0:
+        yield Problem(f"{at}.deploy.replicas", f"{service.replicas} is negative", "use 0 to switch the service off")
+    if service.replicas > MAX_INSTANCES:
+        yield Problem(f"{at}.deploy.replicas", f"{service.replicas} is too many", f"use at most {MAX_INSTANCES}")
+    if service.elastic is not None:
+        yield from _elastic_problems(service.elastic, service.replicas, at)
+    if service.update.parallelism < 1:
+        yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more")
+
+
+def _elastic_problems(elastic: Elastic, replicas: int, at: str) -> Iterator[Problem]:
+    inside = f"{at}.x-dcp.elastic"
+    low, high = elastic.min_instances, elastic.max_instances
+    if low < 1:
+        hint = "nothing starts an instance when a request comes; to switch the service off leave elastic out"
+        yield Problem(f"{inside}.min", f"{low} is less than 1", hint)
+    if high > MAX_INSTANCES:
+        yield Problem(f"{inside}.max", f"{high} is too many", f"use at most {MAX_INSTANCES}")
+    if low > high:
+        yield Problem(f"{inside}.max", f"{high} is less than min ({low})", "min ≤ replicas ≤ max")
+    elif not low <= replicas <= high:
+        path = f"{at}.deploy.replicas"
+        yield Problem(path, f"{replicas} is not between elastic min ({low}) and max ({high})", "min ≤ replicas ≤ max")
+    if not math.isfinite(elastic.fatal_level) or elastic.fatal_level < 1:
+        hint = "at a water level of 1 the load is all that the service can carry"
+        yield Problem(f"{inside}.fatal", f"{elastic.fatal_level:g} is less than 1", hint)
+    if not math.isfinite(elastic.safe_level) or elastic.safe_level <= elastic.fatal_level:
+        message = f"{elastic.safe_level:g} is not above fatal ({elastic.fatal_level:g})"
+        yield Problem(f"{inside}.safe", message, "the service shrinks above safe and grows below fatal")
+
+
+def _measure_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
+    for call in service.calls:
+        if not _positive(call.per_request):
+            hint = "state how many calls one request makes, such as 0.4"
+            yield Problem(f"{at}.x-dcp.calls.{call.service}", f"{call.per_request:g} is not above 0", hint)
+    if service.capacity is not None:
+        for key in ("units_per_s", "requests_per_s"):
+            if not _positive(value := getattr(service.capacity, key)):
+                yield Problem(f"{at}.x-dcp.capacity.{key}", f"{value:g} is not above 0")
+    if service.slow_threshold_ms not in LATENCY_BOUNDS_MS:
+        message = f"{service.slow_threshold_ms}ms is not a bound at which latencies are counted"
+        yield Problem(f"{at}.x-dcp.slow_threshold", message, slow_threshold_hint())
+    for key, value in (("cpus", service.resources.cpu_millis), ("memory", service.resources.memory_bytes)):
+        if value <= 0:
+            yield Problem(f"{at}.deploy.resources.limits.{key}", "must be above 0", "such as cpus 0.25, memory 128M")
+
+
+def _process_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
+    if any("\0" in argument for argument in service.command):
+        yield Problem(f"{at}.command", "contains a NUL character, which no process can be given")
+    if service.working_dir and not service.working_dir.startswith("/"):
+        yield Problem(f"{at}.working_dir", f"{service.working_dir!r} is not an absolute path")
+    seen: set[str] = set()
+    for name, value in service.environment:
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            yield Problem(f"{at}.environment", f"{name!r} cannot be passed to a process", "no =, no NUL characters")
+        if name in seen:
+            yield Problem(f"{at}.environment.{name}", "is given twice")
+        seen.add(name)
+    if service.stop_signal not in signal.Signals.__members__:
+        yield Problem(f"{at}.stop_signal", f"{service.stop_signal!r} is not a signal", "such as SIGTERM or SIGINT")
+    if not math.isfinite(service.stop_grace_s) or service.stop_grace_s < 0:
+        yield Problem(f"{at}.stop_grace_period", "must be 0 or more")
+    restart = service.restart
+    for key, number in (
+        ("delay", restart.delay_s),
+        ("max_attempts", restart.max_attempts),
+        ("window", restart.window_s),
+    ):
+        if not math.isfinite(number) or number < 0:
+            yield Problem(f"{at}.deploy.restart_policy.{key}", "must be 0 or more")
+
+
+def _health_problems(health: HealthCheck, at: str) -> Iterator[Problem]:
+    if bool(health.command) == bool(health.http_path):
+        found = "both are" if health.command else "neither is"
+        hint = "state either healthcheck.test or x-dcp.health.http"
+        yield Problem(at, f"a health check is a command or an HTTP path; {found} stated", hint)
+    if health.http_path and not re.fullmatch(r"/[^\s#]*", health.http_path):
+        message = f"{health.http_path!r} is not a path on the instance itself"
+        yield Problem(f"{at}.http", message, "such as /healthz")
+    if any("\0" in argument for argument in health.command):
+        yield Problem(f"{at}.test", "contains a NUL character, which no process can be given")
+    for key, number in (("interval", health.interval_s), ("timeout", health.timeout_s)):
+        if not _positive(number):
+            yield Problem(f"{at}.{key}", "must be above 0", "such as 1s")
+    if health.retries < 1:
+        yield Problem(f"{at}.retries", "must be 1 or more")
+    if not math.isfinite(health.start_period_s) or health.start_period_s < 0:
+        yield Problem(f"{at}.start_period", "must be 0 or more")
+
+
+def _placement_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
+    if service.max_per_host is not None and service.max_per_host < 1:
+        yield Problem(f"{at}.deploy.placement.max_replicas_per_node", "must be 1 or more")
+    kinds = [kind.value for kind in SourceKind]
+    for position, text in enumerate(service.constraints):
+        path = f"{at}.deploy.placement.constraints.{position}"
+        match = CONSTRAINT.fullmatch(text)
+        if match is None:
+            yield Problem(path, f"{text!r} is not a constraint that dcp knows", CONSTRAINT_HINT)
+        elif match[1] == "source" and match[3] not in kinds:
+            yield Problem(path, f"{match[3]!r} is not a kind of source", f"use {' or '.join(kinds)}")
+
+
+def _problems_between(spec: ApplicationSpec) -> Iterator[Problem]:
+    by_name: dict[str, ServiceSpec] = {}
+    publishers: dict[int, str] = {}
+    for service in spec.services:
+        if service.name in by_name:
+            yield Problem(f"services.{service.name}", "there are two services of this name")
+        by_name[service.name] = service
+        if (port := service.published_port) is not None:
+            if port in publishers:
+                message = f"port {port} is already published by {publishers[port]}"
+                yield Problem(f"services.{service.name}.ports", message, "give each service a port of its own")
+            publishers.setdefault(port, service.name)
+    for service in by_name.values():
+        for path, needed in _edges(service):
+            yield from _edge_problems(service, path, by_name.get(needed), needed)
+        for key, names in (("depends_on", service.depends_on), ("x-dcp.calls", service.calls)):
+            listed = [item.service for item in names]
+            for name in sorted({name for name in listed if listed.count(name) > 1}):
+                yield Problem(f"services.{service.name}.{key}.{name}", "is given twice")
+    yield from _cycles(by_name)
+
+
+def _edges(service: ServiceSpec) -> Iterator[tuple[str, str]]:
+    """Yield (path, name needed) for everything that the service needs."""
+    for dependency in service.depends_on:
+        yield f"services.{service.name}.depends_on.{dependency.service}", dependency.service
+    for call in service.calls:
+        yield f"services.{service.name}.x-dcp.calls.{call.service}", call.service
+
+
+def _edge_problems(service: ServiceSpec, path: str, needed: ServiceSpec | None, name: str) -> Iterator[Problem]:
+    if name == service.name:
+        yield Problem(path, "the service needs itself", "remove this line")
+    elif needed is None:
+        yield Problem(path, f"there is no service {name!r}", "name a service of this file")
+    elif needed.min_instances < 1:
+        message = f"{name} has no instances, so {service.name} would wait for ever"
+        yield Problem(path, message, f"give {name} at least 1 replica")
+
+
+def _cycles(by_name: dict[str, ServiceSpec]) -> Iterator[Problem]:
+    """Yield one problem for each cycle, taking an edge out of each that was found, until none is left."""
+    needs: dict[str, dict[str, str]] = {name: {} for name in by_name}
+    for name, service in by_name.items():
+        for path, needed in _edges(service):
+            if needed in by_name and needed != name:
+                needs[name].setdefault(needed, path)
+    order = list(by_name)
+    for _ in range(_CYCLES_NAMED):
+        try:
+            TopologicalSorter(needs).prepare()
+            return
+        except CycleError as error:
+            # graphlib lists each node before the one that needs it, and the first again at the end.
+            ring = list(reversed(error.args[1][1:]))
+        first = min(range(len(ring)), key=lambda position: order.index(ring[position]))
+        ring = ring[first:] + ring[:first]
+        words = " → ".join([*ring, ring[0]])
+        hint = "dependencies and calls together must not form a circle"
+        yield Problem(needs[ring[0]].pop(ring[1]), f"services need each other in a circle: {words}", hint)
+
+
+def _fits_any(service: ServiceSpec, largest: tuple[Resources, ...]) -> bool:
+    return any(service.resources.fits_in(offered) for offered in largest)
+
+
+def _too_large(service: ServiceSpec, largest: tuple[Resources, ...]) -> Problem:
+    wanted = service.resources
+    path = f"services.{service.name}.deploy.resources.limits"
+    cpu, memory = max(r.cpu_millis for r in largest), max(r.memory_bytes for r in largest)
+    if wanted.memory_bytes > memory >= 0 and wanted.cpu_millis <= cpu:
+        words, hint = f"{format_bytes(wanted.memory_bytes)} of memory", f"the most is {format_bytes(memory)}"
+        return Problem(f"{path}.memory", f"no host type that is offered has {words}", hint)
+    if wanted.cpu_millis > cpu and wanted.memory_bytes <= memory:
+        hint = f"the most is {format_cpu(cpu)}"
+        return Problem(f"{path}.cpus", f"no host type that is offered has {format_cpu(wanted.cpu_millis)}", hint)
+    words = " or ".join(sorted({_size(offered) for offered in largest}))
+    return Problem(path, f"no host type that is offered has {_size(wanted)}", f"there are {words}")
+
+
+def _size(resources: Resources) -> str:
+    return f"{format_cpu(resources.cpu_millis)} with {format_bytes(resources.memory_bytes)}"
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
