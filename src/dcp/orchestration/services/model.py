@@ -192,6 +192,7 @@ class Instance:
     port: int = 0
     changed_at: float = 0.0
     serving_at: float | None = None
+    """When the balancer acknowledged it; gates count it from then on."""
     ended_at: float | None = None
     leave_reason: str = ""
     """Why it has to leave (the plan's word, a stable code); empty: it is wanted."""

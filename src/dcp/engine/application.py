@@ -1,0 +1,295 @@
+"""The worker of one application: load everything it depends on, decide its plan, write the plan in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from dcp.engine.context import Context, log
+from dcp.hosts.model import Host, Offer
+from dcp.kernel.errors import DriverError, NotFound
+from dcp.kernel.events import Event
+from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
+from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.orchestration.services.difference import needs_replacement
+from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
+from dcp.store import applications, counters, events, hosts, instances, plans, samples
+from dcp.store.applications import Application, ServiceRow
+from dcp.store.leases import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A snapshot and the rows whose versions guard what is written from it."""
+
+    application: Application
+    rows: Mapping[str, ServiceRow]
+    snapshot: ApplicationSnapshot
+
+
+class ApplicationWorker:
+    """Plans one application again whenever a sample arrived or something changed."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self.subject = f"application/{name}"
+        self._context = context
+        self._name = name
+        self._told: dict[str, str] = {}
+
+    async def step(self, lease: Lease) -> float:
+        """Decide and apply once; return seconds until the next look."""
+        loaded = await load(self._context, self._name)
+        if loaded is None:
+            return self._context.settings.poll_s
+        await self._drop_gone_services(loaded, lease)
+        if await self._finished_removing(loaded, lease):
+            return self._context.settings.poll_s
+        plan = decide_application(loaded.snapshot)
+        if plan.changes_anything or self._remembers_something_new(plan, loaded):
+            await self._context.write_under(
+                lease, lambda connection: _write(connection, plan, loaded, self._news(plan))
+            )
+            self._remember_told(plan)
+        if plan.changes_anything:
+            log.info(
+                "plan",
+                application=self._name,
+                plan=plan.id,
+                hosts=len(plan.hosts),
+                instances=len(plan.instances),
+                removals=len(plan.removals),
+            )
+            self._context.wakes.wake_kind("source")
+            self._context.wakes.wake_kind("service")
+        return self._context.settings.poll_s
+
+    async def _drop_gone_services(self, loaded: Loaded, lease: Lease) -> None:
+        """A service that left the file keeps its route until its last instance has drained."""
+        names = {service.name for service in loaded.application.spec.services}
+        live = {instance.service for instance in loaded.snapshot.gone_services}
+        gone = [row.key for name, row in loaded.rows.items() if name not in names and name not in live]
+        if not gone:
+            return
+        now = self._context.clock.now()
+
+        def drop(connection: Connection) -> None:
+            for key in gone:
+                applications.drop_service(connection, key)
+            events.append(
+                connection, now, [Event(f"service/{key}", "removed", "its last instance is gone") for key in gone]
+            )
+
+        await self._context.write_under(lease, drop)
+        self._context.wakes.wake("edge")
+
+    async def _finished_removing(self, loaded: Loaded, lease: Lease) -> bool:
+        application = loaded.application
+        if not application.removing or any(service.instances for service in loaded.snapshot.services):
+            return False
+        if loaded.snapshot.gone_services:
+            return False
+        gone = Event(self.subject, "removed", "its last instance is gone", before="removing", after="")
+        now = self._context.clock.now()
+
+        def forget(connection: Connection) -> None:
+            applications.forget(connection, application.name)
+            events.append(connection, now, [gone])
+
+        await self._context.write_under(lease, forget)
+        self._context.wakes.wake("edge")
+        return True
+
+    def _remembers_something_new(self, plan: ApplicationPlan, loaded: Loaded) -> bool:
+        for decision in plan.targets:
+            row = loaded.rows[decision.service]
+            if row.decision is None or row.scaling != decision.state or row.decision.reason != decision.reason:
+                return True
+        return bool(self._news(plan))
+
+    def _news(self, plan: ApplicationPlan) -> tuple[Event, ...]:
+        """Holds and refusals become an event when they begin, not at every look."""
+        said = _complaints(plan)
+        return tuple(event for key, event in said.items() if self._told.get(key) != event.reason)
+
+    def _remember_told(self, plan: ApplicationPlan) -> None:
+        self._told = {key: event.reason for key, event in _complaints(plan).items()}
+
+
+async def load(context: Context, name: str) -> Loaded | None:
+    """Return the snapshot of one application; None if there is none of that name."""
+    offers = await current_offers(context)
+    return await context.database.read(lambda connection: _load(connection, context, name, offers))
+
+
+async def current_offers(context: Context) -> tuple[Offer, ...]:
+    """Return what every source offers now, sources in order. A source that does not answer offers nothing."""
+    offers: list[Offer] = []
+    for source in context.sources:
+        try:
+            offers.extend(await source.offers())
+        except DriverError as error:
+            log.warning("source does not answer", source=source.name, error=str(error))
+    return tuple(offers)
+
+
+def _load(connection: Connection, context: Context, name: str, offers: tuple[Offer, ...]) -> Loaded | None:
+    application = applications.find(connection, name)
+    if application is None:
+        return None
+    now = context.clock.now()
+    rows = {row.key.name: row for row in applications.service_rows(connection, name)}
+    every = instances.live(connection)
+    mine = [instance for instance in every if instance.application == name]
+    out = hosts.out_of_stock_since(connection, now - context.settings.stock_memory_s)
+    services = tuple(
+        _service(connection, context, application, service, rows[service.name], mine)
+        for service in application.spec.services
+    )
+    names = {service.name for service in application.spec.services}
+    snapshot = ApplicationSnapshot(
+        name=name,
+        spec=application.spec,
+        revision=application.revision,
+        removing=application.removing,
+        now=now,
+        policy=context.settings.policy,
+        timing=context.settings.timing,
+        seed=context.settings.seed,
+        services=services,
+        gone_services=tuple(instance for instance in mine if instance.service not in names),
+        hosts=hosts.current(connection),
+        host_instances=every,
+        offers=tuple(_without_stock(offer, out) for offer in offers),
+        last_instance=counters.peek(connection, "instance"),
+        last_host=counters.peek(connection, "host"),
+        last_plan=counters.peek(connection, "plan"),
+    )
+    return Loaded(application, rows, snapshot)
+
+
+def _without_stock(offer: Offer, out: frozenset[tuple[str, str]]) -> Offer:
+    return replace(offer, available=0) if (offer.source, offer.host_type.name) in out else offer
+
+
+def _service(
+    connection: Connection,
+    context: Context,
+    application: Application,
+    spec: ServiceSpec,
+    row: ServiceRow,
+    mine: list[Instance],
+) -> ServiceSnapshot:
+    own = tuple(instance for instance in mine if instance.service == spec.name)
+    specs = {application.revision: application.spec}
+    for revision in {instance.spec_revision for instance in own} - set(specs):
+        specs[revision] = applications.spec_at(connection, application.name, revision)
+    outdated = frozenset(i.id for i in own if _is_outdated(specs[i.spec_revision], spec))
+    since = context.clock.now() - spec.restart.window_s
+    failures = tuple(
+        instance
+        for instance in instances.failures_since(connection, application.name, since)
+        if instance.service == spec.name and instance.spec_revision == application.revision
+    )
+    return ServiceSnapshot(
+        spec=spec,
+        scaling=row.scaling,
+        samples=_window(connection, context, row.key),
+        instances=own,
+        outdated=outdated,
+        failures=failures,
+    )
+
+
+def _is_outdated(was: ApplicationSpec, now: ServiceSpec) -> bool:
+    try:
+        return needs_replacement(was.service(now.name), now)
+    except KeyError:
+        return True
+
+
+def _window(connection: Connection, context: Context, key: ServiceKey) -> tuple[Sample | None, ...]:
+    """The newest windows, with None at the end when the sampler itself has fallen silent."""
+    timing = context.settings.timing
+    rows = samples.newest(connection, key, timing.samples)
+    found = tuple(sample for _at, sample in rows)
+    if rows and context.clock.now() - rows[-1][0] > 2.5 * timing.sample_s:
+        return (*found[1:], None) if len(found) == timing.samples else (*found, None)
+    return found
+
+
+def _complaints(plan: ApplicationPlan) -> dict[str, Event]:
+    said: dict[str, Event] = {}
+    for hold in plan.holds:
+        subject = f"service/{plan.application}/{hold.service}"
+        said[f"{hold.service}:{hold.reason}"] = Event(subject, hold.reason, hold.words)
+    for unplaced in plan.unplaced:
+        numbers = {refusal.reason: refusal.hosts for refusal in unplaced.refusals}
+        event = Event(f"service/{unplaced.service}", "no-room", unplaced.words, numbers=numbers)
+        said[f"{unplaced.service}:no-room:{unplaced.count}"] = event
+    return said
+
+
+def _write(connection: Connection, plan: ApplicationPlan, loaded: Loaded, news: tuple[Event, ...]) -> None:
+    """Write the whole plan or, if anything it was decided from changed meanwhile, nothing."""
+    snapshot = loaded.snapshot
+    for decision in plan.targets:
+        applications.decide_service(connection, loaded.rows[decision.service], decision)
+    if plan.changes_anything:
+        counters.take(connection, "plan", snapshot.last_plan, 1)
+        counters.take(connection, "host", snapshot.last_host, len(plan.hosts))
+        counters.take(connection, "instance", snapshot.last_instance, len(plan.instances))
+        hosts.add(connection, (planned.host for planned in plan.hosts))
+        _claim_hosts(connection, plan, snapshot.hosts)
+        instances.add(connection, (planned.instance for planned in plan.instances))
+        _mark_leaving(connection, plan, snapshot)
+        plans.add(connection, plan)
+    events.append(connection, plan.at, (*_events(plan, loaded), *news))
+
+
+def _claim_hosts(connection: Connection, plan: ApplicationPlan, known: tuple[Host, ...]) -> None:
+    """Raise the version of every host that takes an instance, so that two plans never fill the same room."""
+    used = {planned.instance.host_id for planned in plan.instances}
+    for host in known:
+        if host.id in used:
+            hosts.change(connection, host, host)
+
+
+def _mark_leaving(connection: Connection, plan: ApplicationPlan, snapshot: ApplicationSnapshot) -> None:
+    known = {instance.id: instance for instance in snapshot.host_instances}
+    for removal in plan.removals:
+        before = known[removal.instance_id]
+        instances.change(connection, before, replace(before, leave_reason=removal.reason))
+
+
+def _events(plan: ApplicationPlan, loaded: Loaded) -> list[Event]:
+    found: list[Event] = []
+    for decision in plan.targets:
+        row = loaded.rows[decision.service]
+        changed = row.scaling.target != decision.target
+        if changed or row.decision is None or row.decision.reason != decision.reason:
+            found.append(
+                Event(
+                    f"service/{row.key}",
+                    decision.reason,
+                    decision.words,
+                    before=str(row.scaling.target),
+                    after=str(decision.target),
+                    numbers=decision.numbers,
+                )
+            )
+    for host in plan.hosts:
+        found.append(Event(host.host.subject, "requested", host.why, after=str(host.host.state)))
+    for planned in plan.instances:
+        found.append(Event(planned.instance.subject, "placed", planned.why, after=str(planned.instance.state)))
+    for removal in plan.removals:
+        found.append(Event(f"instance/{removal.instance_id}", removal.reason, removal.words))
+    return found
+
+
+async def dry_run(context: Context, name: str) -> ApplicationPlan:
+    """Load and decide without writing. Raises NotFound."""
+    loaded = await load(context, name)
+    if loaded is None:
+        raise NotFound(f"there is no application {name}", hint="see `dcp status`")
+    return decide_application(loaded.snapshot)

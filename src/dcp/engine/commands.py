@@ -1,0 +1,145 @@
+"""What people ask for: apply a specification, remove an application. The doors call these; workers do the rest.
+
+A command is acknowledged once it is committed; from then on it survives the controller.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dcp.engine.context import Context
+from dcp.hosts.model import Resources
+from dcp.kernel.errors import Conflict, InvalidInput, NotFound, Problem
+from dcp.kernel.events import Event
+from dcp.orchestration.scaling.model import ScalingState
+from dcp.orchestration.services.difference import Change, difference
+from dcp.orchestration.services.model import ApplicationSpec, ServiceKey, ServiceSpec
+from dcp.orchestration.services.validate import problems_of, unplaceable
+from dcp.store import applications, events
+from dcp.store.applications import Application, ServiceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying changes. `revision` is the application's revision after it, or now in a dry run."""
+
+    application: str
+    revision: int
+    changes: tuple[Change, ...]
+    created: bool
+
+
+async def apply(
+    context: Context, spec: ApplicationSpec, *, dry_run: bool = False, expected_revision: int | None = None
+) -> Applied:
+    """Make `spec` the wanted state. Applying the same again changes nothing and returns no changes.
+
+    `expected_revision` (0: must not exist) guards against somebody else's apply between preview and confirmation.
+    Raises InvalidInput with every problem, or Conflict; either leaves everything as it was.
+    """
+    await _refuse_invalid(context, spec)
+    if dry_run:
+        return await context.database.read(lambda connection: _compare(connection, spec, expected_revision)[0])
+    applied = await context.database.write(lambda connection: _apply(connection, context, spec, expected_revision))
+    if applied.changes:
+        context.wakes.wake("controller")
+        context.wakes.wake("edge")
+        context.wakes.wake(f"application/{spec.name}")
+    return applied
+
+
+async def remove(context: Context, name: str) -> None:
+    """Drain and stop every instance of an application, then forget it. Removing it again changes nothing."""
+
+    def work(connection: Connection) -> None:
+        application = applications.find(connection, name)
+        if application is None:
+            raise NotFound(f"there is no application {name}", hint="see `dcp status`")
+        if not application.removing:
+            applications.mark_removing(connection, application)
+            asked = Event(f"application/{name}", "removing", "its removal was asked for", after="removing")
+            events.append(connection, context.clock.now(), [asked])
+
+    await context.database.write(work)
+    context.wakes.wake(f"application/{name}")
+
+
+async def _refuse_invalid(context: Context, spec: ApplicationSpec) -> None:
+    problems = problems_of(spec)
+    if not problems:
+        problems = unplaceable(spec, await _largest_hosts(context))
+    if problems:
+        raise InvalidInput(problems, subject=f"application {spec.name}")
+
+
+async def _largest_hosts(context: Context) -> tuple[Resources, ...]:
+    return tuple({offer.host_type.resources for source in context.sources for offer in await source.offers()})
+
+
+def _compare(
+    connection: Connection, spec: ApplicationSpec, expected_revision: int | None
+) -> tuple[Applied, Application | None]:
+    before = applications.find(connection, spec.name)
+    revision = before.revision if before else 0
+    if expected_revision is not None and expected_revision != revision:
+        words = f"application {spec.name} is at revision {revision}, not {expected_revision}"
+        raise Conflict(words, hint="somebody else applied meanwhile; look at the difference again")
+    known = before.spec if before and not before.removing else None
+    changes = difference(known, spec)
+    return Applied(spec.name, revision, changes, created=known is None), before
+
+
+def _apply(connection: Connection, context: Context, spec: ApplicationSpec, expected_revision: int | None) -> Applied:
+    applied, before = _compare(connection, spec, expected_revision)
+    if not applied.changes:
+        return applied
+    now = context.clock.now()
+    revision = applications.put(connection, spec, before, now)
+    _place_services(connection, context, spec)
+    words = f"revision {revision} applied, {len(applied.changes)} changes"
+    applied_event = Event(f"application/{spec.name}", "applied", words, str(revision - 1), str(revision))
+    events.append(connection, now, [applied_event])
+    return Applied(spec.name, revision, applied.changes, applied.created)
+
+
+def _place_services(connection: Connection, context: Context, spec: ApplicationSpec) -> None:
+    """Give every service its row and its listen port."""
+    every = applications.service_rows(connection)
+    rows = {row.key: row for row in every}
+    taken = {row.listen_port: row.key for row in every}
+    for service in spec.services:
+        key = ServiceKey(spec.name, service.name)
+        row = rows.get(key)
+        port = _listen_port(context, service, key, row, taken)
+        taken[port] = key
+        if row is None:
+            state = ScalingState(target=min(max(service.replicas, service.min_instances), service.max_instances))
+            applications.add_service(connection, key, port, state)
+        elif row.listen_port != port:
+            applications.move_service(connection, key, port)
+
+
+def _listen_port(
+    context: Context,
+    service: ServiceSpec,
+    key: ServiceKey,
+    row: ServiceRow | None,
+    taken: dict[int, ServiceKey],
+) -> int:
+    low, high = context.settings.listen_ports
+    if service.published_port is not None:
+        holder = taken.get(service.published_port)
+        if holder is not None and holder != key:
+            problem = Problem(
+                f"services.{service.name}.ports",
+                f"port {service.published_port} belongs to {holder}",
+                "publish another port, or remove the other application",
+            )
+            raise InvalidInput((problem,), subject=f"application {key.application}")
+        return service.published_port
+    if row is not None and low <= row.listen_port <= high:
+        return row.listen_port
+    for port in range(low, high + 1):
+        if port not in taken:
+            return port
+    raise Conflict(f"no free listen port between {low} and {high}", hint="widen balancer.internal_ports in dcp.yaml")

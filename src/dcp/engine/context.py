@@ -1,0 +1,49 @@
+"""What every worker of one controller shares: clock, store, drivers, settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from dcp.engine.settings import EngineSettings
+from dcp.engine.wakes import Wakes
+from dcp.hosts.ports import HostSource
+from dcp.kernel.clock import Clock
+from dcp.orchestration.services.ports import Runtime
+from dcp.orchestration.traffic.ports import Balancer
+from dcp.store import leases
+from dcp.store.database import Database
+from dcp.store.leases import Lease
+
+T = TypeVar("T")
+log = structlog.get_logger("dcp")
+
+
+@dataclass(slots=True)
+class Context:
+    """One controller's connections to everything outside itself."""
+
+    controller_id: str
+    clock: Clock
+    database: Database
+    runtime: Runtime
+    balancer: Balancer
+    sources: tuple[HostSource, ...]
+    """In the order in which they are used: private ones first."""
+    settings: EngineSettings
+    wakes: Wakes = field(default_factory=Wakes)
+
+    def source(self, name: str) -> HostSource | None:
+        """Return the source called `name`, if it is configured."""
+        return next((source for source in self.sources if source.name == name), None)
+
+    async def write_under(self, lease: Lease, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that first checks that the lease is still ours. Raises LeaseLost."""
+
+        def guarded(connection: Connection) -> T:
+            leases.check(connection, lease, self.clock.now())
+            return work(connection)
+
+        return await self.database.write(guarded)

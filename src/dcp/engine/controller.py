@@ -1,0 +1,166 @@
+"""One controller: takes leases on its share of the subjects and runs a worker for each.
+
+Several controllers over one database share the subjects evenly. A worker whose lease is lost is cancelled at once;
+a worker that fails backs off alone, so that a fault in one service leaves the others untouched.
+"""
+
+import asyncio
+import math
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from dcp.engine.application import ApplicationWorker
+from dcp.engine.collector import SUBJECT as RUNTIME
+from dcp.engine.collector import CollectorWorker
+from dcp.engine.context import Context, log
+from dcp.engine.edge import SUBJECT as EDGE
+from dcp.engine.edge import EdgeWorker
+from dcp.engine.service import ServiceWorker
+from dcp.engine.source import SourceWorker
+from dcp.kernel.errors import DcpError, LeaseLost, Stale
+from dcp.orchestration.services.model import ServiceKey
+from dcp.store import applications, instances, leases
+from dcp.store.leases import Lease
+
+BACK_OFF_LIMIT_S = 10.0
+
+
+class Worker(Protocol):
+    """Works on one subject."""
+
+    subject: str
+
+    async def step(self, lease: Lease) -> float:
+        """Load, decide, apply once; return seconds until the next look."""
+        ...
+
+
+class Controller:
+    """Runs until cancelled."""
+
+    def __init__(self, context: Context, address: str = "") -> None:
+        self._context = context
+        self._address = address
+        self._started_at = context.clock.now()
+        self._running: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
+
+    async def run(self) -> None:
+        """Hold leases and work until cancelled; then give the leases back."""
+        try:
+            while True:
+                await self._tend()
+                await self._context.wakes.wait("controller", self._context.settings.lease_ttl_s / 6)
+        finally:
+            await self._stop_all()
+
+    async def leave(self) -> None:
+        """Give every lease back, so that another controller takes over at once."""
+        controller = self._context.controller_id
+        await self._context.database.write(lambda connection: leases.leave(connection, controller))
+
+    async def _tend(self) -> None:
+        try:
+            subjects, mine, share = await self._context.database.write(self._renew)
+        except DcpError as error:
+            log.error("leases cannot be renewed", error=str(error))
+            return
+        for subject, (lease, task) in list(self._running.items()):
+            if task.done() or (subject, lease.token) not in mine:
+                await self._cancel(subject)
+        for subject in [s for s in self._running if s not in subjects]:
+            await self._give_back(subject)
+        for subject in sorted(self._running)[share:]:
+            await self._give_back(subject)
+        await self._take(subjects, share)
+
+    def _renew(self, connection: Connection) -> tuple[tuple[str, ...], frozenset[tuple[str, int]], int]:
+        """Renew what we hold; return all subjects, our leases, and how many we should hold."""
+        context, now = self._context, self._context.clock.now()
+        ttl_s = context.settings.lease_ttl_s
+        leases.heartbeat(connection, context.controller_id, self._address, self._started_at, now)
+        mine = leases.renew(connection, context.controller_id, now, ttl_s)
+        living = leases.living(connection, now - ttl_s)
+        leases.forget_dead(connection, now - 10 * ttl_s)
+        subjects = self._subjects(connection)
+        return subjects, mine, math.ceil(len(subjects) / max(1, len(living)))
+
+    def _subjects(self, connection: Connection) -> tuple[str, ...]:
+        keys = {row.key for row in applications.service_rows(connection)} | instances.services_with_live(connection)
+        return (
+            EDGE,
+            RUNTIME,
+            *(f"source/{source.name}" for source in self._context.sources),
+            *(f"application/{name}" for name in applications.names(connection)),
+            *(f"service/{key}" for key in sorted(keys, key=str)),
+        )
+
+    async def _take(self, subjects: tuple[str, ...], share: int) -> None:
+        context = self._context
+        for subject in subjects:
+            if subject in self._running or len(self._running) >= share:
+                continue
+            now = context.clock.now()
+            try:
+                lease = await context.database.write(
+                    lambda connection, subject=subject, now=now: leases.acquire(  # type: ignore[misc]
+                        connection, subject, context.controller_id, now, context.settings.lease_ttl_s
+                    )
+                )
+            except DcpError as error:
+                log.debug("lease not taken", subject=subject, error=str(error))
+                continue
+            if lease is not None:
+                task = asyncio.create_task(self._work(self._worker(subject), lease), name=subject)
+                self._running[subject] = (lease, task)
+
+    def _worker(self, subject: str) -> Worker:
+        kind, _, name = subject.partition("/")
+        if subject == EDGE:
+            return EdgeWorker(self._context)
+        if subject == RUNTIME:
+            return CollectorWorker(self._context)
+        if kind == "application":
+            return ApplicationWorker(self._context, name)
+        if kind == "service":
+            return ServiceWorker(self._context, ServiceKey.parse(name))
+        source = self._context.source(name)
+        assert source is not None, f"no worker for {subject}"
+        return SourceWorker(self._context, source)
+
+    async def _work(self, worker: Worker, lease: Lease) -> None:
+        failures = 0
+        try:
+            while True:
+                try:
+                    delay_s = await worker.step(lease)
+                    failures = 0
+                except LeaseLost as error:
+                    log.warning("lease lost", subject=worker.subject, error=str(error))
+                    return
+                except Stale as error:
+                    log.debug("decides again", subject=worker.subject, error=str(error))
+                    delay_s = 0.0
+                except Exception as error:
+                    failures += 1
+                    delay_s = min(BACK_OFF_LIMIT_S, 0.25 * 2 ** min(failures, 10))
+                    expected = isinstance(error, DcpError)
+                    log.error("worker failed", subject=worker.subject, error=str(error), exc_info=not expected)
+                await self._context.wakes.wait(worker.subject, delay_s)
+        finally:
+            if isinstance(worker, ServiceWorker):
+                await worker.close()
+
+    async def _cancel(self, subject: str) -> Lease:
+        lease, task = self._running.pop(subject)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return lease
+
+    async def _give_back(self, subject: str) -> None:
+        lease = await self._cancel(subject)
+        await self._context.database.write(lambda connection: leases.release(connection, lease))
+
+    async def _stop_all(self) -> None:
+        for subject in list(self._running):
+            await self._cancel(subject)

@@ -1,0 +1,115 @@
+"""What people look at: one frozen view for each noun, read in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.capacity.units import slow_ratio
+from dcp.orchestration.capacity.water_level import water_level
+from dcp.orchestration.services.model import Instance, ServiceSpec
+from dcp.orchestration.services.states import LEAVING, InstanceState
+from dcp.store import applications, hosts, instances, samples
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSummary:
+    """One service at a glance. None: not measured."""
+
+    application: str
+    name: str
+    target: int
+    serving: int
+    coming: int
+    leaving: int
+    listen_port: int
+    water_level: float | None
+    slow_ratio: float | None
+    requests_per_s: float | None
+    waiting: int | None
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostSummary:
+    """One host at a glance."""
+
+    id: str
+    source: str
+    kind: str
+    type_name: str
+    state: str
+    price_usd_per_hour: float
+    instances: tuple[str, ...]
+    reason: str
+
+
+def services(connection: Connection) -> tuple[ServiceSummary, ...]:
+    """Return every service, sorted by application and name."""
+    found: list[ServiceSummary] = []
+    specs: dict[str, Mapping[str, ServiceSpec]] = {}
+    live = instances.live(connection)
+    for row in applications.service_rows(connection):
+        if row.key.application not in specs:
+            application = applications.find(connection, row.key.application)
+            specs[row.key.application] = {s.name: s for s in application.spec.services} if application else {}
+        own = [i for i in live if (i.application, i.service) == (row.key.application, row.key.name)]
+        newest = samples.newest(connection, row.key, 1)
+        sample = newest[-1][1] if newest else None
+        found.append(_summary(row, specs[row.key.application].get(row.key.name), own, sample))
+    return tuple(found)
+
+
+def _summary(
+    row: applications.ServiceRow, spec: ServiceSpec | None, own: list[Instance], sample: Sample | None
+) -> ServiceSummary:
+    serving = sum(1 for i in own if i.state == InstanceState.SERVING and i.serving_at is not None)
+    leaving = sum(1 for i in own if i.state in LEAVING or i.leave_reason)
+    capacity = spec.capacity if spec else None
+    return ServiceSummary(
+        application=row.key.application,
+        name=row.key.name,
+        target=row.scaling.target,
+        serving=serving,
+        coming=max(0, len(own) - serving - leaving),
+        leaving=leaving,
+        listen_port=row.listen_port,
+        water_level=water_level(serving, capacity, sample) if capacity and sample else None,
+        slow_ratio=slow_ratio(sample, spec.slow_threshold_ms) if spec and sample else None,
+        requests_per_s=sample.arrived / sample.window_s if sample else None,
+        waiting=sample.waiting if sample else None,
+        reason=row.decision.reason if row.decision else "",
+        words=row.decision.words if row.decision else "",
+    )
+
+
+def host_list(connection: Connection) -> tuple[HostSummary, ...]:
+    """Return hosts that were not given back, in order of request."""
+    carried: dict[str, list[str]] = {}
+    for instance in instances.live(connection):
+        carried.setdefault(instance.host_id, []).append(instance.id)
+    return tuple(
+        HostSummary(
+            id=host.id,
+            source=host.source,
+            kind=str(host.kind),
+            type_name=host.host_type.name,
+            state=str(host.state),
+            price_usd_per_hour=host.host_type.price_usd_per_hour,
+            instances=tuple(carried.get(host.id, ())),
+            reason=host.reason,
+        )
+        for host in hosts.current(connection)
+    )
+
+
+def cost_usd_by_source(connection: Connection, now: float) -> dict[str, float]:
+    """Return what every source cost so far: each host's price times the time from its request until it was gone."""
+    total: dict[str, float] = {}
+    for host in hosts.every(connection):
+        if host.billed_from is not None:
+            hours = ((host.billed_until or now) - host.billed_from) / 3600.0
+            total[host.source] = total.get(host.source, 0.0) + hours * host.host_type.price_usd_per_hour
+    return total

@@ -1,0 +1,297 @@
+"""The worker of one service: observe its instances, decide each one's next step, write it, then act on it.
+
+The order inside one look is what keeps requests safe: steps are written first, then the balancer is told, and only
+what the balancer has acknowledged as gone is stopped. Starts and stops run beside each other as tasks of their own,
+one at most for an instance, so that a slow stop holds nothing else up.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from dcp.engine.context import Context, log
+from dcp.engine.health import HealthChecks
+from dcp.hosts.states import HostState
+from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale
+from dcp.kernel.events import Event
+from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, decide_service
+from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
+from dcp.orchestration.services.states import ENDED, InstanceState
+from dcp.orchestration.traffic.model import Endpoint
+from dcp.store import applications, events, hosts, instances
+from dcp.store.leases import Lease
+
+START_TRIES = 5
+"""A start that fails this often in a row makes the instance fail; the restart policy takes over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What the ledger says about one service."""
+
+    own: tuple[Instance, ...]
+    specs: Mapping[int, ServiceSpec]
+    host_states: Mapping[str, HostState]
+    serving: Mapping[str, int]
+    targets: Mapping[str, int]
+    urls: Mapping[str, str]
+    """Address of every service of the application, for its instances' environment."""
+
+
+class ServiceWorker:
+    """Drives the instances of one service through their life."""
+
+    def __init__(self, context: Context, key: ServiceKey) -> None:
+        self.subject = f"service/{key}"
+        self._context = context
+        self._key = key
+        self._checks = HealthChecks(context)
+        self._acting: dict[str, asyncio.Task[None]] = {}
+        self._start_failures: dict[str, int] = {}
+        self._acknowledged: tuple[Endpoint, ...] | None = None
+
+    async def step(self, lease: Lease) -> float:
+        """Observe, decide, write and act once; return seconds until the next look."""
+        loaded = await self._context.database.read(self._load)
+        observations = await self._observe(loaded.own)
+        await self._checks.run_due(loaded.own, loaded.specs, observations)
+        life = await self._life(loaded, observations)
+        written = await self._write(lease, decide_service(life), observations)
+        current = tuple(written.get(instance.id, instance) for instance in loaded.own)
+        await self._tell_balancer(lease, current, routed=self._key.name in loaded.urls)
+        written |= await self._note_serving(lease, current)
+        self._act(lease, current, loaded, observations)
+        if written:
+            self._wake_others(written)
+        return self._next_look(current, bool(written))
+
+    async def close(self) -> None:
+        """Cancel what is under way; whoever takes the lease next decides again."""
+        for task in self._acting.values():
+            task.cancel()
+        await asyncio.gather(*self._acting.values(), return_exceptions=True)
+        self._acting.clear()
+
+    def _load(self, connection: Connection) -> _Loaded:
+        own = instances.live(connection, self._key.application, self._key.name)
+        specs = {
+            revision: applications.spec_at(connection, self._key.application, revision).service(self._key.name)
+            for revision in sorted({instance.spec_revision for instance in own})
+        }
+        rows = applications.service_rows(connection, self._key.application)
+        used = {instance.host_id for instance in own}
+        address = self._context.settings.listen_address
+        return _Loaded(
+            own=own,
+            specs=specs,
+            host_states={host.id: host.state for host in hosts.current(connection) if host.id in used},
+            serving=instances.serving_counts(connection, self._key.application),
+            targets={row.key.name: row.scaling.target for row in rows},
+            urls={row.key.name: f"http://{address}:{row.listen_port}" for row in rows},
+        )
+
+    async def _observe(self, own: tuple[Instance, ...]) -> dict[str, Observation | None]:
+        asked = [instance.id for instance in own if instance.state != InstanceState.PLACED]
+        seen = await asyncio.gather(*(self._context.runtime.observe(instance_id) for instance_id in asked))
+        return dict(zip(asked, seen, strict=True))
+
+    async def _life(self, loaded: _Loaded, observations: Mapping[str, Observation | None]) -> ServiceLife:
+        active = await self._requests_in_flight(loaded.own)
+        views = tuple(
+            InstanceView(
+                instance=instance,
+                spec=loaded.specs[instance.spec_revision],
+                host_state=loaded.host_states.get(instance.host_id, HostState.RELEASED),
+                observation=observations.get(instance.id),
+                health=self._checks.of(instance.id),
+                active_requests=active.get(instance.id),
+            )
+            for instance in loaded.own
+            if instance.id not in self._acting or observations.get(instance.id) is not None
+        )
+        settings = self._context.settings
+        return ServiceLife(self._context.clock.now(), settings.drain_limit_s, views, loaded.serving, loaded.targets)
+
+    async def _requests_in_flight(self, own: tuple[Instance, ...]) -> dict[str, int]:
+        """Ask the proxy about draining instances, but only once it acknowledged that they drain."""
+        draining = [instance for instance in own if instance.state == InstanceState.DRAINING]
+        told = {endpoint.instance_id for endpoint in self._acknowledged or () if endpoint.draining}
+        if not any(instance.id in told for instance in draining):
+            return {}
+        status = await self._context.balancer.endpoints(self._key)
+        active = {(one.address, one.port): one.active_requests for one in status}
+        return {i.id: active.get((i.address, i.port), 0) for i in draining if i.id in told}
+
+    async def _write(
+        self, lease: Lease, steps: tuple[Step, ...], observations: Mapping[str, Observation | None]
+    ) -> dict[str, Instance]:
+        if not steps:
+            return {}
+        now = self._context.clock.now()
+
+        def work(connection: Connection) -> dict[str, Instance]:
+            written = {
+                step.instance.id: instances.change(
+                    connection, step.instance, _after(step, observations.get(step.instance.id), now)
+                )
+                for step in steps
+            }
+            events.append(connection, now, [_event(step) for step in steps])
+            return written
+
+        return await self._context.write_under(lease, work)
+
+    async def _tell_balancer(self, lease: Lease, current: tuple[Instance, ...], *, routed: bool) -> None:
+        """Make the proxy's endpoints those that serve or drain. Returns when it has acknowledged them."""
+        wanted = tuple(
+            Endpoint(i.id, i.address, i.port, draining=i.state == InstanceState.DRAINING)
+            for i in current
+            if i.state in (InstanceState.SERVING, InstanceState.DRAINING)
+        )
+        if wanted == self._acknowledged or not routed:
+            return
+        await self._context.balancer.set_endpoints(self._key, wanted, lease.token)
+        self._acknowledged = wanted
+
+    async def _note_serving(self, lease: Lease, current: tuple[Instance, ...]) -> dict[str, Instance]:
+        """Gates count an instance only once the proxy has acknowledged it."""
+        fresh = [i for i in current if i.state == InstanceState.SERVING and i.serving_at is None]
+        if not fresh:
+            return {}
+        now = self._context.clock.now()
+
+        def work(connection: Connection) -> dict[str, Instance]:
+            written = {i.id: instances.change(connection, i, replace(i, serving_at=now)) for i in fresh}
+            events.append(connection, now, [_serving_event(i, now) for i in fresh])
+            return written
+
+        return await self._context.write_under(lease, work)
+
+    def _act(
+        self,
+        lease: Lease,
+        current: tuple[Instance, ...],
+        loaded: _Loaded,
+        observations: Mapping[str, Observation | None],
+    ) -> None:
+        for instance in current:
+            if instance.id in self._acting:
+                continue
+            if instance.state == InstanceState.STARTING and observations.get(instance.id) is None:
+                order = _start_order(instance, loaded.specs[instance.spec_revision], loaded.urls)
+                self._spawn(instance, self._start(lease, instance, order))
+            elif instance.state == InstanceState.STOPPING:
+                seen = observations.get(instance.id)
+                if seen is None or seen.running:
+                    grace_s = loaded.specs[instance.spec_revision].stop_grace_s
+                    self._spawn(instance, self._stop(instance, grace_s))
+            elif instance.state in ENDED:
+                self._checks.forget(instance.id)
+                self._start_failures.pop(instance.id, None)
+
+    def _spawn(self, instance: Instance, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name=f"{self.subject}:{instance.id}")
+        self._acting[instance.id] = task
+        task.add_done_callback(lambda _task: self._done(instance.id))
+
+    def _done(self, instance_id: str) -> None:
+        task = self._acting.pop(instance_id, None)
+        if task is not None and not task.cancelled() and task.exception() is not None:
+            log.error("action failed", instance=instance_id, error=repr(task.exception()))
+        self._context.wakes.wake(self.subject)
+
+    async def _start(self, lease: Lease, instance: Instance, order: StartOrder) -> None:
+        try:
+            seen = await self._context.runtime.start(order)
+        except Rejected as error:
+            await self._fail(lease, instance, "start-rejected", str(error))
+            return
+        except DriverError as error:
+            await self._start_failed(lease, instance, error)
+            return
+        self._start_failures.pop(instance.id, None)
+        if not seen.running:
+            log.info("instance ended at once", instance=instance.id, exit_code=seen.exit_code)
+
+    async def _start_failed(self, lease: Lease, instance: Instance, error: DriverError) -> None:
+        tries = self._start_failures.get(instance.id, 0) + 1
+        self._start_failures[instance.id] = tries
+        log.warning("start failed", instance=instance.id, tries=tries, error=str(error))
+        if tries >= START_TRIES:
+            await self._fail(lease, instance, "start-failed", f"could not be started {tries} times: {error}")
+            return
+        await self._context.clock.sleep(min(5.0, 0.2 * 2**tries))
+
+    async def _stop(self, instance: Instance, grace_s: float) -> None:
+        try:
+            await self._context.runtime.stop(instance.id, grace_s)
+        except DriverError as error:
+            log.warning("stop failed", instance=instance.id, error=str(error))
+            await self._context.clock.sleep(1.0)
+
+    async def _fail(self, lease: Lease, instance: Instance, reason: str, words: str) -> None:
+        try:
+            await self._write(lease, (Step(instance, InstanceState.FAILED, reason, words),), {})
+        except (Stale, LeaseLost) as error:
+            log.debug("not written", instance=instance.id, error=str(error))
+
+    def _wake_others(self, written: Mapping[str, Instance]) -> None:
+        """A change of serving instances may open gates; an end may free a host or need a replacement."""
+        self._context.wakes.wake(f"application/{self._key.application}")
+        states = {instance.state for instance in written.values()}
+        if any(instance.serving_at for instance in written.values()):
+            self._context.wakes.wake_kind(f"service/{self._key.application}")
+        if states & ENDED:
+            self._context.wakes.wake_kind("source")
+
+    def _next_look(self, current: tuple[Instance, ...], changed: bool) -> float:
+        settings = self._context.settings
+        if changed or any(i.state not in ENDED | {InstanceState.SERVING, InstanceState.PLACED} for i in current):
+            return settings.busy_poll_s
+        return settings.poll_s
+
+
+def _after(step: Step, seen: Observation | None, now: float) -> Instance:
+    after = replace(step.instance, state=step.after, reason=step.reason, changed_at=now)
+    if step.after == InstanceState.HELD and seen is not None:
+        return replace(after, address=seen.address, port=seen.port)
+    if step.after in ENDED:
+        return replace(after, ended_at=now)
+    return after
+
+
+def _serving_event(instance: Instance, now: float) -> Event:
+    took_s = now - instance.created_at
+    words = f"in the balancer, {took_s:.1f} s after it was planned"
+    return Event(instance.subject, "serving", words, after=str(instance.state), numbers={"took_s": round(took_s, 2)})
+
+
+def _event(step: Step) -> Event:
+    return Event(
+        step.instance.subject,
+        step.reason,
+        step.words,
+        before=str(step.instance.state),
+        after=str(step.after),
+        numbers=step.numbers,
+    )
+
+
+def _start_order(instance: Instance, spec: ServiceSpec, urls: Mapping[str, str]) -> StartOrder:
+    found = {f"DCP_URL_{name.upper().replace('-', '_')}": urls[name] for name in spec.dependencies() if name in urls}
+    environment = {**found, **dict(spec.environment)}
+    return StartOrder(
+        instance_id=instance.id,
+        host_id=instance.host_id,
+        service=ServiceKey(instance.application, instance.service),
+        command=spec.command,
+        resources=instance.resources,
+        image=spec.image,
+        environment=tuple(sorted(environment.items())),
+        working_dir=spec.working_dir,
+        health=spec.health,
+        stop_signal=spec.stop_signal,
+        target_port=spec.target_port,
+    )

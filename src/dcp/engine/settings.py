@@ -1,0 +1,35 @@
+"""Everything the engine can be told, frozen. The file `dcp.yaml` is read elsewhere and becomes this."""
+
+from dataclasses import dataclass
+
+from dcp.orchestration.scaling.model import Policy, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Limits and periods of one controller, in seconds of real time."""
+
+    policy: Policy = Policy.GATED
+    timing: Timing = Timing()
+    lease_ttl_s: float = 6.0
+    """A controller that does not renew for this long loses its subjects."""
+    poll_s: float = 1.0
+    """A worker looks at least this often, also when nothing woke it."""
+    busy_poll_s: float = 0.2
+    """A worker with work under way looks this often."""
+    drain_limit_s: float = 30.0
+    """Requests in flight at a leaving instance are waited for this long at most."""
+    boot_limit_s: float = 900.0
+    """A host that does not run after this time is given up and replaced."""
+    lost_after_s: float = 10.0
+    """A host that its source does not show for this long is lost."""
+    stock_memory_s: float = 120.0
+    """A source that was out of a host type is not asked for it again for this long."""
+    listen_ports: tuple[int, int] = (18000, 18999)
+    """Range of ports for services that publish none."""
+    listen_address: str = "127.0.0.1"
+    keep_samples_s: float = 7200.0
+    seed: int = 0
+    """Breaks ties between equal hosts."""
+    parallel_calls: int = 32
+    """Driver calls that one worker has under way at most."""

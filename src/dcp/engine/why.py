@@ -1,0 +1,97 @@
+"""Answers "why?" in plain words from what was decided and logged, for services, instances, hosts and applications."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dcp.kernel.errors import Conflict, NotFound
+from dcp.orchestration.services.model import Instance
+from dcp.orchestration.services.states import InstanceState
+from dcp.orchestration.traffic.gate import gate_open
+from dcp.store import applications, events, hosts, instances, plans
+from dcp.store.events import Logged
+
+EVENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a subject is now, why, and the events that led there, oldest first."""
+
+    subject: str
+    now: str
+    because: tuple[str, ...]
+    events: tuple[Logged, ...]
+
+
+def why(connection: Connection, subject: str) -> Answer:
+    """Explain `feed`, `shop/feed`, `feed-3`, `cloud-1` or an application's name. Raises NotFound or Conflict."""
+    instance = instances.find(connection, subject)
+    if instance is not None:
+        return _of_instance(connection, instance)
+    host = hosts.find(connection, subject)
+    if host is not None:
+        lines = [f"{host.kind} host from {host.source}, {host.host_type.price_usd_per_hour:.3f} USD per hour"]
+        lines += [f"carries {i.id} ({i.state})" for i in instances.live(connection) if i.host_id == host.id]
+        return _answer(connection, host.subject, f"{host.id} is {host.state} ({host.reason or 'new'})", lines)
+    named = [row for row in applications.service_rows(connection) if subject in (row.key.name, str(row.key))]
+    if len(named) > 1:
+        choices = ", ".join(str(row.key) for row in named)
+        raise Conflict(f"{subject} is the name of {len(named)} services", hint=f"say which: {choices}")
+    if named:
+        return _of_service(connection, named[0])
+    if applications.find(connection, subject) is not None:
+        return _of_application(connection, subject)
+    raise NotFound(f"nothing here is called {subject}", hint="see `dcp services`, `dcp instances`, `dcp hosts`")
+
+
+def _of_instance(connection: Connection, instance: Instance) -> Answer:
+    lines = [f"on host {instance.host_id}, planned by {instance.plan_id}, revision {instance.spec_revision}"]
+    plan = plans.find(connection, instance.plan_id)
+    if plan is not None:
+        lines += [f"planned because: {d.words}" for d in plan.targets if d.service == instance.service]
+        lines += [f"placed because: {p.why}" for p in plan.instances if p.instance.id == instance.id]
+    if instance.leave_reason:
+        lines.append(f"has to leave: {instance.leave_reason}")
+    if instance.state == InstanceState.PLACED:
+        host = hosts.find(connection, instance.host_id)
+        lines.append(f"waits for its host, which is {host.state if host else 'unknown'}")
+    if instance.state == InstanceState.HELD:
+        serving = instances.serving_counts(connection, instance.application)
+        rows = applications.service_rows(connection, instance.application)
+        targets = {row.key.name: row.scaling.target for row in rows}
+        closed = gate_open(instance.gate, serving, targets)
+        lines.append(f"held at its gate: {closed}" if closed else "its gate is open; it takes traffic next")
+    return _answer(connection, instance.subject, f"{instance.id} is {instance.state} ({instance.reason})", lines)
+
+
+def _of_service(connection: Connection, row: applications.ServiceRow) -> Answer:
+    own = instances.live(connection, row.key.application, row.key.name)
+    counts: dict[str, int] = {}
+    for instance in own:
+        counts[str(instance.state)] = counts.get(str(instance.state), 0) + 1
+    states = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+    lines = [f"instances: {states}"]
+    if row.decision is not None:
+        lines.append(f"last decision: {row.decision.words}")
+        lines += [f"{name} = {value}" for name, value in sorted(row.decision.numbers.items())]
+    return _answer(connection, f"service/{row.key}", f"{row.key} has target {row.scaling.target}", lines)
+
+
+def _of_application(connection: Connection, name: str) -> Answer:
+    lines = []
+    for row in applications.service_rows(connection, name):
+        words = row.decision.words if row.decision else "not decided yet"
+        lines.append(f"{row.key.name}: target {row.scaling.target}; {words}")
+    newest = plans.newest(connection, name, 1)
+    if newest:
+        plan = newest[0]
+        lines.append(
+            f"last plan {plan.id}: {len(plan.hosts)} hosts asked for, {len(plan.instances)} instances added, "
+            f"{len(plan.removals)} removed, {plan.price_change_usd_per_hour:+.3f} USD per hour"
+        )
+    return _answer(connection, f"application/{name}", f"application {name}", lines)
+
+
+def _answer(connection: Connection, subject: str, now: str, lines: list[str]) -> Answer:
+    return Answer(subject, now, tuple(lines), events.of_subject(connection, subject, EVENTS))

@@ -1,0 +1,121 @@
+"""The next step of every host of one source: ask, wait, use, give back; and what to collect that nobody knows.
+
+Pure: from the ledger and the source's own complete listing to a flat tuple of steps. The listing is taken before the
+ledger is read, so a machine that the ledger does not know was not written first and is a leak.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dcp.hosts.model import Host, SourceHost, SourceHostState
+from dcp.hosts.states import COMING, HostState
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """Everything `decide_hosts` looks at."""
+
+    now: float
+    hosts: tuple[Host, ...]
+    """The ledger's hosts of this source that were not given back."""
+    listed: tuple[SourceHost, ...]
+    live_instances: Mapping[str, int]
+    """Instances on each host that hold resources there."""
+    give_back: Mapping[str, str]
+    """Hosts that nobody needs any more, and why."""
+    unseen_since: Mapping[str, float]
+    """Hosts that the listing does not show, and since when."""
+    boot_limit_s: float
+    lost_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """Move `host` to `after`."""
+
+    host: Host
+    after: HostState
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDecision:
+    """Steps to write; then hosts to ask for, to take back, and unknown machines to collect."""
+
+    steps: tuple[HostStep, ...]
+    create: tuple[Host, ...]
+    delete: tuple[Host, ...]
+    collect: tuple[str, ...]
+
+
+def decide_hosts(view: SourceView) -> SourceDecision:
+    """Return at most one step for each host and the calls that are due."""
+    listed = {one.host_id: one for one in view.listed}
+    known = {host.id for host in view.hosts}
+    steps = tuple(step for host in view.hosts if (step := _next(host, listed.get(host.id), view)) is not None)
+    moved = {step.host.id for step in steps}
+    still = [host for host in view.hosts if host.id not in moved and view.now >= host.not_before]
+    return SourceDecision(
+        steps=steps,
+        create=tuple(host for host in still if host.state == HostState.CREATING and host.id not in listed),
+        delete=tuple(host for host in still if host.state == HostState.RELEASING),
+        collect=tuple(sorted(one.host_id for one in view.listed if one.host_id not in known)),
+    )
+
+
+def _next(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
+    if host.state in COMING:
+        return _coming(host, seen, view)
+    if host.state == HostState.READY:
+        return _lost(host, seen, view) or _unneeded(host, view, HostState.DRAINING)
+    if host.state == HostState.DRAINING:
+        return _lost(host, seen, view) or _draining(host, view)
+    if host.state == HostState.RELEASING and seen is None:
+        return HostStep(host, HostState.RELEASED, host.reason or "released", "its source no longer shows it")
+    if host.state in (HostState.LOST, HostState.FAILED) and not view.live_instances.get(host.id):
+        return HostStep(host, HostState.RELEASING, host.reason, "asks the source to take back what may be left of it")
+    return None
+
+
+def _coming(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
+    gone = HostState.RELEASED if host.state == HostState.REQUESTED else HostState.RELEASING
+    unneeded = _unneeded(host, view, gone)
+    if unneeded is not None:
+        return unneeded
+    if host.state == HostState.REQUESTED:
+        return (
+            HostStep(host, HostState.CREATING, "asked", f"asks {host.source} for it")
+            if view.now >= host.not_before
+            else None
+        )
+    if seen is not None and seen.state == SourceHostState.RUNNING:
+        waited_s = view.now - host.requested_at
+        return HostStep(host, HostState.READY, "ready", f"runs, {waited_s:.1f} s after it was asked for")
+    if view.now - host.requested_at > view.boot_limit_s:
+        words = f"did not run within {view.boot_limit_s:.0f} s"
+        return HostStep(host, HostState.FAILED, "boot-timeout", words)
+    if host.state == HostState.CREATING and seen is not None:
+        return HostStep(host, HostState.BOOTING, "booting", f"{host.source} shows it")
+    return _lost(host, seen, view) if host.state == HostState.BOOTING else None
+
+
+def _unneeded(host: Host, view: SourceView, after: HostState) -> HostStep | None:
+    why = view.give_back.get(host.id)
+    if why is None or view.live_instances.get(host.id):
+        return None
+    return HostStep(host, after, "not-needed", why)
+
+
+def _draining(host: Host, view: SourceView) -> HostStep:
+    if view.live_instances.get(host.id):
+        return HostStep(host, HostState.READY, "needed-again", "an instance was placed on it meanwhile")
+    return HostStep(host, HostState.RELEASING, "not-needed", "no instance left")
+
+
+def _lost(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
+    since = view.unseen_since.get(host.id)
+    if seen is not None or since is None or view.now - since < view.lost_after_s:
+        return None
+    words = f"{host.source} has not shown it for {view.now - since:.0f} s"
+    return HostStep(host, HostState.LOST, "vanished", words)

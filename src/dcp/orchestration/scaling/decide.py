@@ -1,0 +1,249 @@
+"""One decision for a whole application: targets, then removals, replacements, hosts and instances with their gates.
+
+Pure: `decide_application(snapshot)` gives an `ApplicationPlan` that the engine writes in one transaction. The same
+value is what `dcp plan` prints.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from dcp.hosts.model import Host, Offer, Resources
+from dcp.hosts.states import USABLE, HostState
+from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.scaling.graph import call_order
+from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
+from dcp.orchestration.scaling.model import (
+    ApplicationView,
+    Direction,
+    Policy,
+    ScalingState,
+    ServiceView,
+    TargetDecision,
+    Timing,
+)
+from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
+from dcp.orchestration.scaling.removals import choose_removals
+from dcp.orchestration.scaling.replace import Replacement, decide_replacement
+from dcp.orchestration.scaling.targets import decide_targets
+from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
+from dcp.orchestration.services.states import LEAVING, InstanceState
+from dcp.orchestration.traffic.gate import gate_for
+from dcp.scheduling.model import Ask, Assignment, Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """One service with its instances."""
+
+    spec: ServiceSpec
+    scaling: ScalingState
+    samples: tuple[Sample | None, ...]
+    instances: tuple[Instance, ...]
+    """Those that have not ended."""
+    outdated: frozenset[str]
+    """Instances whose revision differs so much that they must be replaced."""
+    failures: tuple[Instance, ...]
+    """Instances of the present specification that failed inside the restart policy's window, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSnapshot:
+    """Everything `decide_application` looks at."""
+
+    name: str
+    spec: ApplicationSpec
+    revision: int
+    removing: bool
+    now: float
+    policy: Policy
+    timing: Timing
+    seed: int
+    services: tuple[ServiceSnapshot, ...]
+    gone_services: tuple[Instance, ...]
+    """Instances of services that the present specification no longer has."""
+    hosts: tuple[Host, ...]
+    host_instances: tuple[Instance, ...]
+    """Instances of every application that hold resources on those hosts."""
+    offers: tuple[Offer, ...]
+    last_instance: int
+    last_host: int
+    last_plan: int
+
+
+def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
+    """Return what changes now."""
+    decisions = _targets(snapshot)
+    targets = {decision.service: decision.target for decision in decisions}
+    replacements = {
+        service.spec.name: decide_replacement(
+            service.spec,
+            targets[service.spec.name],
+            service.instances,
+            service.outdated,
+            service.failures,
+            snapshot.now,
+        )
+        for service in snapshot.services
+    }
+    plan_id = f"plan-{snapshot.last_plan + 1}"
+    host_plan = _place(snapshot, replacements)
+    hosts = tuple(PlannedHost(_requested(new.host_id, new.offer, snapshot.now), new.why) for new in host_plan.new_hosts)
+    return ApplicationPlan(
+        id=plan_id,
+        application=snapshot.name,
+        at=snapshot.now,
+        policy=snapshot.policy,
+        targets=decisions,
+        hosts=hosts,
+        instances=_instances(snapshot, plan_id, host_plan, targets, replacements),
+        removals=_removals(snapshot, replacements),
+        holds=tuple(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
+        unplaced=host_plan.placement.unplaced,
+        price_change_usd_per_hour=sum(new.host.host_type.price_usd_per_hour for new in hosts),
+        ready_in_s=max((new.host.host_type.boot_s for new in hosts), default=0.0),
+    )
+
+
+def _targets(snapshot: ApplicationSnapshot) -> tuple[TargetDecision, ...]:
+    if snapshot.removing:
+        return tuple(_removed(service) for service in snapshot.services)
+    views = tuple(_view(service) for service in snapshot.services)
+    return decide_targets(ApplicationView(snapshot.name, snapshot.now, snapshot.policy, snapshot.timing, views))
+
+
+def _removed(service: ServiceSnapshot) -> TargetDecision:
+    state = replace(service.scaling, target=0)
+    direction = Direction.SHRINK if service.scaling.target else Direction.HOLD
+    return TargetDecision(service.spec.name, direction, 0, "removed", "the application is being removed", {}, state)
+
+
+def _view(service: ServiceSnapshot) -> ServiceView:
+    serving = [i for i in service.instances if _serves(i) and not i.leave_reason]
+    leaving = [i for i in service.instances if i.state in LEAVING or i.leave_reason]
+    coming = len(service.instances) - len(serving) - len(leaving)
+    settled = not leaving and not coming and len(serving) == service.scaling.target
+    since = max((i.serving_at or i.changed_at for i in serving), default=0.0) if settled else None
+    return ServiceView(
+        spec=service.spec,
+        state=service.scaling,
+        serving=len(serving),
+        coming=coming,
+        leaving=len(leaving),
+        settled_since=since,
+        samples=service.samples,
+    )
+
+
+def _serves(instance: Instance) -> bool:
+    return instance.state == InstanceState.SERVING and instance.serving_at is not None
+
+
+def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> HostPlan:
+    """Dependencies get their hosts first: the dependants' gates wait for them."""
+    asks = tuple(
+        Ask(
+            service=str(ServiceKey(snapshot.name, name)),
+            count=replacements[name].add,
+            resources=snapshot.spec.service(name).resources,
+            constraints=snapshot.spec.service(name).constraints,
+            max_per_host=snapshot.spec.service(name).max_per_host,
+        )
+        for name in call_order(snapshot.spec)
+        if replacements[name].add
+    )
+    return place_with_new_hosts(asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed)
+
+
+def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:
+    there: dict[str, list[Instance]] = {}
+    for instance in snapshot.host_instances:
+        there.setdefault(instance.host_id, []).append(instance)
+    return tuple(_candidate(host, there.get(host.id, [])) for host in snapshot.hosts if host.state in USABLE)
+
+
+def _candidate(host: Host, instances: list[Instance]) -> Candidate:
+    counts: dict[str, int] = {}
+    for instance in instances:
+        key = str(ServiceKey(instance.application, instance.service))
+        counts[key] = counts.get(key, 0) + 1
+    used = Resources(
+        sum(instance.resources.cpu_millis for instance in instances),
+        sum(instance.resources.memory_bytes for instance in instances),
+    )
+    return Candidate(
+        host_id=host.id,
+        total=host.host_type.resources,
+        used=used,
+        kind=host.kind,
+        ready=host.state == HostState.READY,
+        price_usd_per_hour=host.host_type.price_usd_per_hour,
+        labels=dict(host.host_type.labels),
+        instances=counts,
+    )
+
+
+def _requested(host_id: str, offer: Offer, now: float) -> Host:
+    return Host(
+        id=host_id,
+        source=offer.source,
+        kind=offer.kind,
+        host_type=offer.host_type,
+        state=HostState.REQUESTED,
+        requested_at=now,
+        changed_at=now,
+    )
+
+
+def _instances(
+    snapshot: ApplicationSnapshot,
+    plan_id: str,
+    host_plan: HostPlan,
+    targets: Mapping[str, int],
+    replacements: Mapping[str, Replacement],
+) -> tuple[PlannedInstance, ...]:
+    serving = {service.spec.name: sum(1 for i in service.instances if _serves(i)) for service in snapshot.services}
+    planned: list[PlannedInstance] = []
+    for number, assignment in enumerate(host_plan.placement.assignments, snapshot.last_instance + 1):
+        key = ServiceKey.parse(assignment.service)
+        spec = snapshot.spec.service(key.name)
+        instance = Instance(
+            id=f"{key.name}-{number}",
+            application=key.application,
+            service=key.name,
+            host_id=assignment.host_id,
+            spec_revision=snapshot.revision,
+            state=InstanceState.PLACED,
+            plan_id=plan_id,
+            created_at=snapshot.now,
+            resources=spec.resources,
+            gate=gate_for(spec, targets, serving, snapshot.policy, serving[key.name] == 0),
+            not_before=replacements[key.name].not_before,
+            changed_at=snapshot.now,
+            reason="planned",
+        )
+        planned.append(PlannedInstance(instance, _placement_words(assignment)))
+    return tuple(planned)
+
+
+def _placement_words(assignment: Assignment) -> str:
+    parts = ", ".join(f"{name} {value:.2f}" for name, value in assignment.parts.items())
+    return f"host {assignment.host_id}, score {assignment.score:.2f} ({parts})"
+
+
+def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> tuple[Removal, ...]:
+    hosts = {host.id: host for host in snapshot.hosts}
+    removals = [
+        Removal(instance.id, "removed", f"service {instance.service} is no longer in the application")
+        for instance in snapshot.gone_services
+        if not instance.leave_reason and instance.state not in LEAVING
+    ]
+    for service in snapshot.services:
+        replacement = replacements[service.spec.name]
+        reason = "removed" if snapshot.removing else replacement.remove_reason
+        chosen = choose_removals(replacement.removable, replacement.remove, hosts)
+        removals.extend(Removal(instance.id, reason, words) for instance, words in chosen)
+    return tuple(removals)
+
+
+def _holds(name: str, replacement: Replacement) -> tuple[Hold, ...]:
+    return (Hold(name, replacement.hold, replacement.hold_words),) if replacement.hold else ()

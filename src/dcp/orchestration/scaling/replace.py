@@ -1,0 +1,89 @@
+"""How many instances of one service to add and to remove now: towards its target, after failures, on a changed file.
+
+A failed instance is replaced after a back-off that doubles; a changed specification replaces instances a few at a
+time, new ones first unless the file says otherwise.
+"""
+
+from dataclasses import dataclass
+
+from dcp.orchestration.services.model import Instance, RestartCondition, ServiceSpec
+from dcp.orchestration.services.states import LEAVING, InstanceState
+
+BACK_OFF_LIMIT_S = 60.0
+"""A service that keeps failing is tried once a minute at least, so that it recovers by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What to do for one service now."""
+
+    add: int = 0
+    remove: int = 0
+    removable: tuple[Instance, ...] = ()
+    """Instances to choose the removed ones from."""
+    remove_reason: str = "shrink"
+    not_before: float = 0.0
+    """Added instances start no earlier."""
+    hold: str = ""
+    hold_words: str = ""
+
+
+def decide_replacement(
+    spec: ServiceSpec,
+    target: int,
+    instances: tuple[Instance, ...],
+    outdated: frozenset[str],
+    failures: tuple[Instance, ...],
+    now: float,
+) -> Replacement:
+    """Return additions and removals that bring `instances` (not ended) to `target` current ones."""
+    wanted = [i for i in instances if not i.leave_reason and i.state not in LEAVING]
+    old = tuple(i for i in wanted if i.id in outdated)
+    if len(wanted) > target:
+        surplus = len(wanted) - target
+        if not old:
+            return Replacement(remove=surplus, removable=tuple(wanted))
+        return _surplus_in_update(spec, target, wanted, old)
+    missing = target - len(wanted)
+    if missing == 0 and old:
+        return _update_step(spec, wanted, old)
+    if missing == 0:
+        return Replacement()
+    return _with_back_off(spec, missing, failures, now)
+
+
+def _surplus_in_update(
+    spec: ServiceSpec, target: int, wanted: list[Instance], old: tuple[Instance, ...]
+) -> Replacement:
+    """Old instances leave as soon as enough others serve; those that never served leave at once."""
+    serving = sum(1 for i in wanted if i.state == InstanceState.SERVING)
+    idle_old = tuple(i for i in old if i.state != InstanceState.SERVING)
+    surplus = len(wanted) - target
+    if idle_old:
+        return Replacement(remove=min(surplus, len(idle_old)), removable=idle_old, remove_reason="replaced")
+    spare = max(0, serving - target) if spec.update.start_first else surplus
+    return Replacement(remove=min(surplus, spare, len(old)), removable=old, remove_reason="replaced")
+
+
+def _update_step(spec: ServiceSpec, wanted: list[Instance], old: tuple[Instance, ...]) -> Replacement:
+    if any(i.state != InstanceState.SERVING for i in wanted if i not in old):
+        return Replacement()
+    step = min(len(old), max(1, spec.update.parallelism))
+    if spec.update.start_first:
+        return Replacement(add=step)
+    return Replacement(remove=step, removable=old, remove_reason="replaced")
+
+
+def _with_back_off(spec: ServiceSpec, missing: int, failures: tuple[Instance, ...], now: float) -> Replacement:
+    policy = spec.restart
+    if not failures:
+        return Replacement(add=missing)
+    if policy.condition == RestartCondition.NONE:
+        words = f"{spec.name}: {missing} instances missing; its restart policy is none"
+        return Replacement(hold="restart-none", hold_words=words)
+    if policy.max_attempts and len(failures) >= policy.max_attempts:
+        words = f"{spec.name}: failed {len(failures)} times in {policy.window_s:.0f} s; change the file to try again"
+        return Replacement(hold="crash-loop", hold_words=words)
+    delay_s = min(BACK_OFF_LIMIT_S, policy.delay_s * 2 ** min(len(failures) - 1, 16))
+    last = failures[-1].ended_at or now
+    return Replacement(add=missing, not_before=last + delay_s)
