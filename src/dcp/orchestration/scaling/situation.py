@@ -1,0 +1,164 @@
+"""The whole application, measured: every service's reading, the demand on it, and the instances that demand needs.
+
+Demand is in requests/s. A service that the saturated services before it hold back sees too few requests itself, so its
+demand is the larger of what arrives there and of what the demand on its callers will send once they have grown.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dcp.orchestration.scaling.graph import call_order, closure, direct_callees, direct_dependencies, reversed_edges
+from dcp.orchestration.scaling.model import ApplicationView, Policy, Timing
+from dcp.orchestration.scaling.reading import (
+    Reading,
+    arriving_requests_per_s,
+    completed_requests_per_s,
+    highest_units_per_s,
+    read_service,
+    waiting_too_many,
+)
+from dcp.orchestration.services.model import ApplicationSpec, Capacity, Elastic
+
+ROUNDING = 1e-9
+"""Keeps 0.3 x 10 from asking for a fourth instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What growth and shrinking decide from."""
+
+    view: ApplicationView
+    spec: ApplicationSpec
+    order: tuple[str, ...]
+    """Dependencies before dependants."""
+    callers_of: Mapping[str, tuple[str, ...]]
+    dependants_of: Mapping[str, tuple[str, ...]]
+    dependencies_of: Mapping[str, tuple[str, ...]]
+    readings: Mapping[str, Reading]
+    demand: Mapping[str, float]
+    """Requests/s to be ready for now: by the newest `Timing.agree` windows."""
+    lasting_demand: Mapping[str, float]
+    """Requests/s to stay ready for when shrinking: by all windows, so a short pause releases nothing."""
+
+    @property
+    def timing(self) -> Timing:
+        return self.view.timing
+
+    def callers(self, name: str) -> tuple[Reading, ...]:
+        """Return every service whose load reaches `name`, directly or not; none if planned apart."""
+        return self._related(self.callers_of[name])
+
+    def dependants(self, name: str) -> tuple[Reading, ...]:
+        """Return every service that needs `name`, directly or not; none if planned apart."""
+        return self._related(self.dependants_of[name])
+
+    def dependencies(self, name: str) -> tuple[Reading, ...]:
+        """Return every service that `name` needs, directly or not; none if planned apart."""
+        return self._related(self.dependencies_of[name])
+
+    def _related(self, names: tuple[str, ...]) -> tuple[Reading, ...]:
+        if self.view.policy is Policy.INDEPENDENT:
+            return ()
+        return tuple(self.readings[name] for name in names if name in self.readings)
+
+    def grew_lately(self, name: str) -> bool:
+        """Return whether the last growth is younger than the time it was sized to catch up in."""
+        return self.view.now - self.readings[name].view.state.grown_at < self.timing.catch_up_s
+
+    def needed(self, name: str, level: float) -> int:
+        """Return the instances that keep the demand on a scalable service at a water level."""
+        return _instances(self.demand[name], level, _capacity(self.readings[name]).requests_per_s)
+
+    def floor(self, name: str) -> int:
+        """Return the instances that a shrink must leave: the safe level for the lasting demand, in both units.
+
+        Requests/s say what will come when callers recover; capacity units say how heavy the requests are just now.
+        """
+        reading = self.readings[name]
+        safe, capacity = elastic_of(reading).safe_level, _capacity(reading)
+        by_requests = _instances(self.lasting_demand[name], safe, capacity.requests_per_s)
+        by_units = _instances(highest_units_per_s(reading), safe, capacity.units_per_s)
+        return max(by_requests, by_units, elastic_of(reading).min_instances)
+
+
+def measure(view: ApplicationView) -> Situation:
+    """Return the situation of an application."""
+    spec = ApplicationSpec(view.name, tuple(service.spec for service in view.services))
+    readings = {service.spec.name: read_service(service, view.timing) for service in view.services}
+    order = call_order(spec)
+    return Situation(
+        view=view,
+        spec=spec,
+        order=order,
+        callers_of=closure(reversed_edges(direct_callees(spec))),
+        dependants_of=closure(reversed_edges(direct_dependencies(spec))),
+        dependencies_of=closure(direct_dependencies(spec)),
+        readings=readings,
+        demand=_demand(view, spec, order, readings, view.timing.agree),
+        lasting_demand=_demand(view, spec, order, readings, view.timing.samples),
+    )
+
+
+def elastic_of(reading: Reading) -> Elastic:
+    """Return the bounds and lines of a scalable service."""
+    if reading.view.spec.elastic is None:
+        raise ValueError(f"{reading.name} is not elastic")
+    return reading.view.spec.elastic
+
+
+def _capacity(reading: Reading) -> Capacity:
+    if reading.view.spec.capacity is None:
+        raise ValueError(f"the capacity of {reading.name} is not known")
+    return reading.view.spec.capacity
+
+
+def _instances(load: float, level: float, capacity: float) -> int:
+    return math.ceil(level * load / capacity - ROUNDING)
+
+
+def _demand(
+    view: ApplicationView,
+    spec: ApplicationSpec,
+    order: tuple[str, ...],
+    readings: Mapping[str, Reading],
+    newest: int,
+) -> Mapping[str, float]:
+    own = {
+        name: arriving_requests_per_s(reading, newest) + waiting_too_many(reading) / view.timing.catch_up_s
+        for name, reading in readings.items()
+    }
+    if view.policy is Policy.INDEPENDENT:
+        return own
+    sent = _from_outside(spec, readings, own, newest)
+    demand: dict[str, float] = {}
+    for name in reversed(order):
+        demand[name] = max(own[name], sent[name])
+        for call in spec.service(name).calls:
+            if call.service in sent:
+                sent[call.service] += demand[name] * call.per_request
+    return demand
+
+
+def _from_outside(
+    spec: ApplicationSpec, readings: Mapping[str, Reading], own: Mapping[str, float], newest: int
+) -> dict[str, float]:
+    """Return the requests/s that reach each service from outside the application.
+
+    All of them where nobody calls it, none where only others call it. A published service that is also called has
+    what arrives there less what its callers sent while they answered.
+    """
+    called: dict[str, float] = {}
+    for service in spec.services:
+        for call in service.calls:
+            through = completed_requests_per_s(readings[service.name], newest) * call.per_request
+            called[call.service] = called.get(call.service, 0.0) + through
+    outside: dict[str, float] = {}
+    for service in spec.services:
+        if service.name not in called:
+            outside[service.name] = own[service.name]
+        elif service.published_port is None:
+            outside[service.name] = 0.0
+        else:
+            outside[service.name] = max(0.0, own[service.name] - called[service.name])
+    return outside
