@@ -1,0 +1,81 @@
+"""Crashes of the controller at a boundary: just before or just after any write or driver call.
+
+Everything that one incarnation of the controller does goes through proxies that count boundaries. At the planned one
+the incarnation is dead: that call and every later one raise, whatever tasks are still running, so nothing of it can
+have an effect any more, exactly as after kill -9.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from dcp.store.database import Database
+
+T = TypeVar("T")
+
+
+class SimulatedCrash(BaseException):
+    """The controller died here. Not an Exception: no handler of the engine may catch it."""
+
+
+class Fuse:
+    """Counts the boundaries of one incarnation and burns at the planned one (None: never)."""
+
+    def __init__(self, burns_at: int | None) -> None:
+        self._left = burns_at
+        self.burnt = asyncio.Event()
+
+    def boundary(self) -> None:
+        """Pass one boundary or die."""
+        if self.burnt.is_set():
+            raise SimulatedCrash
+        if self._left is None:
+            return
+        self._left -= 1
+        if self._left <= 0:
+            self.burnt.set()
+            raise SimulatedCrash
+
+
+class CrashingDatabase:
+    """A database whose incarnation may die before a transaction or after its commit."""
+
+    def __init__(self, inner: Database, fuse: Fuse) -> None:
+        self._inner = inner
+        self._fuse = fuse
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        self._fuse.boundary()
+        return await self._inner.read(work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        self._fuse.boundary()
+        result = await self._inner.write(work)
+        self._fuse.boundary()
+        return result
+
+    def close(self) -> None:
+        """The store outlives every incarnation."""
+
+
+class CrashingDriver:
+    """Any driver behind a fuse: its coroutine methods pass a boundary before and after the call."""
+
+    def __init__(self, inner: Any, fuse: Fuse) -> None:
+        self._inner = inner
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            self._fuse.boundary()
+            result = await found(*args, **kwargs)
+            self._fuse.boundary()
+            return result
+
+        return guarded
