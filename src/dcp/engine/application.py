@@ -101,10 +101,8 @@ class ApplicationWorker:
         return True
 
     def _remembers_something_new(self, plan: ApplicationPlan, loaded: Loaded) -> bool:
-        for decision in plan.targets:
-            row = loaded.rows[decision.service]
-            if row.decision is None or row.scaling != decision.state or row.decision.reason != decision.reason:
-                return True
+        if any(loaded.rows[decision.service].decision != decision for decision in plan.targets):
+            return True
         return bool(self._news(plan))
 
     def _news(self, plan: ApplicationPlan) -> tuple[Event, ...]:
