@@ -36,6 +36,7 @@ class _Loaded:
     host_states: Mapping[str, HostState]
     serving: Mapping[str, int]
     targets: Mapping[str, int]
+    achievable: Mapping[str, int]
     urls: Mapping[str, str]
     """Address of every service of the application, for its instances' environment."""
 
@@ -88,6 +89,7 @@ class ServiceWorker:
             specs=specs,
             host_states={host.id: host.state for host in hosts.current(connection) if host.id in used},
             serving=instances.serving_counts(connection, self._key.application),
+            achievable=instances.wanted_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
             urls={row.key.name: f"http://{address}:{row.listen_port}" for row in rows},
         )
@@ -112,7 +114,14 @@ class ServiceWorker:
             if instance.id not in self._acting or observations.get(instance.id) is not None
         )
         settings = self._context.settings
-        return ServiceLife(self._context.clock.now(), settings.drain_limit_s, views, loaded.serving, loaded.targets)
+        return ServiceLife(
+            now=self._context.clock.now(),
+            drain_limit_s=settings.drain_limit_s,
+            instances=views,
+            serving=loaded.serving,
+            targets=loaded.targets,
+            achievable=loaded.achievable,
+        )
 
     async def _requests_in_flight(self, own: tuple[Instance, ...]) -> dict[str, int]:
         """Ask the proxy about draining instances, but only once it acknowledged that they drain."""

@@ -51,6 +51,14 @@ def find(connection: Connection, host_id: str) -> Host | None:
     return _host(row) if row is not None else None
 
 
+def out_of_stock_since(connection: Connection, since: float) -> frozenset[tuple[str, str]]:
+    """Return (source, type name) of hosts that their source was out of after `since`."""
+    query = select(hosts.c.source, hosts.c.host_type).where(
+        and_(hosts.c.reason == "out-of-stock", hosts.c.changed_at > since)
+    )
+    return frozenset((row.source, from_json(HostType, row.host_type).name) for row in connection.execute(query))
+
+
 def _values(host: Host) -> dict[str, object]:
     return {
         "id": host.id,

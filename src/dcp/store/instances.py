@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
-from dcp.orchestration.services.states import ENDED, InstanceState, advance_instance
+from dcp.orchestration.services.states import ENDED, WANTED, InstanceState, advance_instance
 from dcp.store.codec import from_json, to_json
 from dcp.store.tables import instances
 
@@ -76,10 +76,27 @@ def failures_since(connection: Connection, application: str, since: float) -> tu
 
 
 def serving_counts(connection: Connection, application: str) -> dict[str, int]:
-    """Return how many instances of each service take traffic."""
+    """Return how many instances of each service take traffic: those that the balancer has acknowledged."""
+    serving = and_(instances.c.state == str(InstanceState.SERVING), instances.c.serving_at.is_not(None))
     query = (
         select(instances.c.service, func.count())
-        .where(and_(instances.c.application == application, instances.c.state == str(InstanceState.SERVING)))
+        .where(and_(instances.c.application == application, serving))
+        .group_by(instances.c.service)
+    )
+    return {service: int(number) for service, number in connection.execute(query)}
+
+
+def wanted_counts(connection: Connection, application: str) -> dict[str, int]:
+    """Return how many instances of each service serve or are on their way, and are not asked to leave."""
+    query = (
+        select(instances.c.service, func.count())
+        .where(
+            and_(
+                instances.c.application == application,
+                instances.c.state.in_(sorted(str(state) for state in WANTED)),
+                instances.c.leave_reason == "",
+            )
+        )
         .group_by(instances.c.service)
     )
     return {service: int(number) for service, number in connection.execute(query)}

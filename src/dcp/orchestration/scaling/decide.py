@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from dcp.hosts.model import Host, Offer, Resources
 from dcp.hosts.states import USABLE, HostState
 from dcp.orchestration.capacity.model import Sample
-from dcp.orchestration.scaling.graph import call_order
+from dcp.orchestration.scaling.graph import call_order, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
 from dcp.orchestration.scaling.model import (
     ApplicationView,
@@ -216,7 +216,14 @@ def _instances(
             plan_id=plan_id,
             created_at=snapshot.now,
             resources=spec.resources,
-            gate=gate_for(spec, targets, serving, snapshot.policy, serving[key.name] == 0),
+            gate=gate_for(
+                spec,
+                targets,
+                serving,
+                snapshot.policy,
+                serving[key.name] == 0,
+                indirect=dependencies_of(snapshot.spec, key.name),
+            ),
             not_before=replacements[key.name].not_before,
             changed_at=snapshot.now,
             reason="planned",
