@@ -1,0 +1,104 @@
+"""How many new hosts, and of which offers, hold what has no room.
+
+Hosts are filled to the brim one after the other, with the instances of all services together.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dcp.hosts.model import Offer, Resources, SourceKind
+from dcp.scheduling.filters import unmet_constraint
+from dcp.scheduling.model import Ask, Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One new host of an offer, and the asks (with their counts) that fill it."""
+
+    offer: Offer
+    asks: tuple[Ask, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(ask.count for ask in self.asks)
+
+
+def fill_new_hosts(asks: Sequence[Ask], offers: Sequence[Offer]) -> tuple[Filled, ...]:
+    """Return new hosts for `asks`: private offers in their order while they help, then the cloud by price per instance.
+
+    Takes no more of an offer than it has; what fits on no offer is left over. Each host holds at least one instance.
+    `asks` name different services.
+    """
+    private = [offer for offer in offers if offer.kind is SourceKind.PRIVATE]
+    cloud = [offer for offer in offers if offer.kind is SourceKind.CLOUD]
+    filled: list[Filled] = []
+    used: Counter[Offer] = Counter()
+    left = list(asks)
+    for choice in (*((offer,) for offer in private), cloud):
+        while left:
+            stocked = [offer for offer in choice if offer.available is None or used[offer] < offer.available]
+            best = _cheapest([host for offer in stocked if (host := fill(offer, left))])
+            if best is None:
+                break
+            filled.append(best)
+            used[best.offer] += 1
+            left = _without(left, best)
+    return tuple(filled)
+
+
+def fill(offer: Offer, asks: Sequence[Ask]) -> Filled | None:
+    """Return one host of `offer` with as much of `asks` as it holds, the largest instances first; None if nothing."""
+    host = candidate_of(offer, "new")
+    free = host.total
+    taken: dict[str, Ask] = {}
+    for ask in sorted(asks, key=lambda ask: -_share(ask.resources, host.total)):
+        count = 0 if unmet_constraint(host, ask.constraints) else _times(ask, free)
+        if count:
+            taken[ask.service] = replace(ask, count=count)
+            free = _less(free, ask.resources, count)
+    return Filled(offer, tuple(taken[ask.service] for ask in asks if ask.service in taken)) if taken else None
+
+
+def candidate_of(offer: Offer, host_id: str) -> Candidate:
+    """Return a host of this offer as the scheduler sees it: empty and still coming."""
+    return Candidate(
+        host_id=host_id,
+        total=offer.host_type.resources,
+        used=Resources(0, 0),
+        kind=offer.kind,
+        ready=False,
+        price_usd_per_hour=offer.host_type.price_usd_per_hour,
+        labels=dict(offer.host_type.labels),
+    )
+
+
+def _cheapest(hosts: list[Filled]) -> Filled | None:
+    """Return the lowest price for each instance placed; among equals the one that places most, then the first."""
+    if not hosts:
+        return None
+    return min(hosts, key=lambda host: (host.offer.host_type.price_usd_per_hour / host.count, -host.count))
+
+
+def _without(asks: list[Ask], host: Filled) -> list[Ask]:
+    took = {ask.service: ask.count for ask in host.asks}
+    left = [replace(ask, count=ask.count - took.get(ask.service, 0)) for ask in asks]
+    return [ask for ask in left if ask.count]
+
+
+def _times(ask: Ask, free: Resources) -> int:
+    """Return how many instances of `ask` an otherwise empty host takes into what is free."""
+    most = ask.count if ask.max_per_host is None else min(ask.count, ask.max_per_host)
+    if ask.resources.cpu_millis:
+        most = min(most, free.cpu_millis // ask.resources.cpu_millis)
+    if ask.resources.memory_bytes:
+        most = min(most, free.memory_bytes // ask.resources.memory_bytes)
+    return max(0, most)
+
+
+def _less(free: Resources, one: Resources, count: int) -> Resources:
+    return Resources(free.cpu_millis - count * one.cpu_millis, free.memory_bytes - count * one.memory_bytes)
+
+
+def _share(one: Resources, of: Resources) -> float:
+    return max(one.cpu_millis / max(of.cpu_millis, 1), one.memory_bytes / max(of.memory_bytes, 1))

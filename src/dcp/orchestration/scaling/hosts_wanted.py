@@ -1,0 +1,180 @@
+"""Where instances go when the hosts we have are not enough: which hosts to ask for, how many, and why from there.
+
+Private sources come first and the cloud last, as an invariant: a cloud host is asked for only for instances that no
+private offer with something left could take. How many hosts is found by filling them to the brim, all services
+together; where the instances then go on them is the scheduler's to say, which spreads them.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dcp.hosts.model import Offer, Resources, SourceKind
+from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts
+from dcp.scheduling.explain import describe, explain
+from dcp.scheduling.filters import unmet_constraint
+from dcp.scheduling.fleet import fleet_of
+from dcp.scheduling.model import Ask, Assignment, Candidate, Placement, Unplaced
+from dcp.scheduling.place import place
+
+
+@dataclass(frozen=True, slots=True)
+class NewHost:
+    """A host to ask its source for, and why this one."""
+
+    host_id: str
+    offer: Offer
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """Where every instance goes, and the hosts to ask for first; assignments name those by their new identifiers."""
+
+    placement: Placement
+    new_hosts: tuple[NewHost, ...]
+
+
+def place_with_new_hosts(
+    asks: tuple[Ask, ...],
+    candidates: tuple[Candidate, ...],
+    offers: tuple[Offer, ...],
+    last_host: int,
+    seed: int,
+) -> HostPlan:
+    """Return a placement on the hosts that are there and on as few new ones as are reasonable.
+
+    `offers` stand in the order of preference of their sources. New hosts are called `SOURCE-NUMBER`, with numbers from
+    `last_host + 1` on without a gap. No offer gives more than it has, and no host is asked for that gets no instance.
+    ValueError: two asks name the same service.
+    """
+    if len({ask.service for ask in asks}) < len(asks):
+        raise ValueError("two asks name the same service")
+    first = place(asks, candidates, seed)
+    if not first.unplaced:
+        return HostPlan(first, ())
+    remaining = _remaining(asks, first)
+    filled = fill_new_hosts(remaining, offers)
+    new, second = _place_on_new(remaining, filled, last_host, seed)
+    assignments = _in_order(asks, (*first.assignments, *second))
+    there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
+    unplaced = _unplaced(asks, assignments, there, _left(offers, new), seed)
+    new_hosts = tuple(NewHost(name, offer, _why(name, offer, second, offers)) for name, offer in new.items())
+    return HostPlan(Placement(assignments, unplaced), new_hosts)
+
+
+def _remaining(asks: tuple[Ask, ...], placement: Placement) -> tuple[Ask, ...]:
+    """Return what `placement` left over."""
+    left = {refused.service: refused.count for refused in placement.unplaced}
+    return tuple(replace(ask, count=left[ask.service]) for ask in asks if ask.service in left)
+
+
+def _place_on_new(
+    asks: tuple[Ask, ...], filled: tuple[Filled, ...], last_host: int, seed: int
+) -> tuple[dict[str, Offer], tuple[Assignment, ...]]:
+    """Return the new hosts that are used, by identifier, and what goes there: spread, if all that fitted still fits."""
+    hosts = {_name(host.offer, last_host + number): host for number, host in enumerate(filled, 1)}
+    spread = place(asks, tuple(candidate_of(host.offer, name) for name, host in hosts.items()), seed).assignments
+    if len(spread) < sum(host.count for host in filled):
+        spread = tuple(
+            assignment
+            for name, host in hosts.items()
+            for assignment in place(host.asks, (candidate_of(host.offer, name),), seed).assignments
+        )
+    used = {assignment.host_id for assignment in spread}
+    kept = [(name, host.offer) for name, host in hosts.items() if name in used]
+    names = {name: _name(offer, last_host + number) for number, (name, offer) in enumerate(kept, 1)}
+    renamed = tuple(replace(assignment, host_id=names[assignment.host_id]) for assignment in spread)
+    return {names[name]: offer for name, offer in kept}, renamed
+
+
+def _name(offer: Offer, number: int) -> str:
+    return f"{offer.source}-{number}"
+
+
+def _in_order(asks: tuple[Ask, ...], assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
+    order = {ask.service: position for position, ask in enumerate(asks)}
+    return tuple(sorted(assignments, key=lambda assignment: order[assignment.service]))
+
+
+def _with(
+    assignments: tuple[Assignment, ...], asks: tuple[Ask, ...], hosts: tuple[Candidate, ...]
+) -> tuple[Candidate, ...]:
+    """Return the hosts as they are once the assignments are there."""
+    sizes = {ask.service: ask.resources for ask in asks}
+    added: dict[str, Counter[str]] = {}
+    for assignment in assignments:
+        added.setdefault(assignment.host_id, Counter())[assignment.service] += 1
+    return tuple(_loaded(host, added.get(host.host_id, Counter()), sizes) for host in hosts)
+
+
+def _loaded(host: Candidate, added: Counter[str], sizes: Mapping[str, Resources]) -> Candidate:
+    used = Resources(
+        host.used.cpu_millis + sum(sizes[service].cpu_millis * count for service, count in added.items()),
+        host.used.memory_bytes + sum(sizes[service].memory_bytes * count for service, count in added.items()),
+    )
+    return replace(host, used=used, instances=dict(Counter(host.instances) + added))
+
+
+def _left(offers: Sequence[Offer], new: Mapping[str, Offer]) -> tuple[Offer, ...]:
+    taken = Counter(new.values())
+    return tuple(
+        offer if offer.available is None else replace(offer, available=offer.available - taken[offer])
+        for offer in offers
+    )
+
+
+def _unplaced(
+    asks: tuple[Ask, ...],
+    assignments: tuple[Assignment, ...],
+    hosts: tuple[Candidate, ...],
+    offers: tuple[Offer, ...],
+    seed: int,
+) -> tuple[Unplaced, ...]:
+    """Explain what still fits nowhere, on the hosts as they will be, and why no source helps."""
+    placed = Counter(assignment.service for assignment in assignments)
+    fleet = fleet_of(hosts, seed)
+    found: list[Unplaced] = []
+    for ask in asks:
+        if placed[ask.service] < ask.count:
+            refusal = explain(fleet, ask, ask.count - placed[ask.service])
+            words = f"{refusal.words}; new hosts: {_why_not(ask, offers) or 'there is no source'}"
+            found.append(replace(refusal, words=words))
+    return tuple(found)
+
+
+def _why(host_id: str, offer: Offer, assignments: tuple[Assignment, ...], offers: tuple[Offer, ...]) -> str:
+    """Say in words what the host is for and why it comes from this source."""
+    counts = Counter(assignment.service for assignment in assignments if assignment.host_id == host_id)
+    load = " and ".join(f"{count:,} of {service}" for service, count in counts.items())
+    size = describe(offer.host_type.resources)
+    if offer.kind is SourceKind.PRIVATE:
+        return (
+            f"no host has room for {load}; the private source {offer.source} gives one {offer.host_type.name} ({size})"
+        )
+    price = offer.host_type.price_usd_per_hour
+    private = [one.source for one in offers if one.kind is SourceKind.PRIVATE]
+    first = (
+        f"private sources ({', '.join(dict.fromkeys(private))}) have nothing left for it"
+        if private
+        else ("there is no private source")
+    )
+    return (
+        f"no host has room for {load} and {first}; {offer.source} gives one {offer.host_type.name} ({size}) at "
+        f"${price:g} an hour, ${price / counts.total():.4g} for each instance, the lowest on offer"
+    )
+
+
+def _why_not(ask: Ask, offers: tuple[Offer, ...]) -> str:
+    """Say in words, for every offer, why it gives no host for one more instance of `ask`."""
+    said: list[str] = []
+    for offer in offers:
+        name = f"{offer.host_type.name} of {offer.source}"
+        unmet = unmet_constraint(candidate_of(offer, "new"), ask.constraints)
+        if offer.available is not None and offer.available <= 0:
+            said.append(f"no {name} is left")
+        elif unmet:
+            said.append(f"{name} is ruled out by {unmet}")
+        else:
+            said.append(f"{name} is too small ({describe(offer.host_type.resources)})")
+    return ", ".join(said)
