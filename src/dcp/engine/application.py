@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
-from dcp.hosts.model import Host, Offer
+from dcp.hosts.model import Host, Offer, SourceHost
+from dcp.hosts.ports import HostSource
 from dcp.kernel.errors import DriverError, NotFound
 from dcp.kernel.events import Event
 from dcp.orchestration.capacity.model import Sample
@@ -121,14 +122,30 @@ async def load(context: Context, name: str) -> Loaded | None:
 
 
 async def current_offers(context: Context) -> tuple[Offer, ...]:
-    """Return what every source offers now, sources in order. A source that does not answer offers nothing."""
+    """Return what every source could give in all, ours included, in order. One that does not answer offers nothing."""
     offers: list[Offer] = []
     for source in context.sources:
         try:
-            offers.extend(await source.offers())
+            offers.extend(await _in_all(source))
         except DriverError as error:
             log.warning("source does not answer", source=source.name, error=str(error))
     return tuple(offers)
+
+
+async def _in_all(source: HostSource) -> tuple[Offer, ...]:
+    """What is free plus what is ours: the ledger, not the source, says how much of it is spoken for already."""
+    while True:
+        listed = await source.list_all()
+        offers = await source.offers()
+        if await source.list_all() == listed:
+            return tuple(_plus(offer, listed) for offer in offers)
+
+
+def _plus(offer: Offer, listed: tuple[SourceHost, ...]) -> Offer:
+    if offer.available is None:
+        return offer
+    ours = sum(1 for one in listed if one.type_name == offer.host_type.name)
+    return replace(offer, available=offer.available + ours)
 
 
 def _load(connection: Connection, context: Context, name: str, offers: tuple[Offer, ...]) -> Loaded | None:
@@ -139,6 +156,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
     rows = {row.key.name: row for row in applications.service_rows(connection, name)}
     every = instances.live(connection)
     mine = [instance for instance in every if instance.application == name]
+    known = hosts.current(connection)
     out = hosts.out_of_stock_since(connection, now - context.settings.stock_memory_s)
     services = tuple(
         _service(connection, context, application, service, rows[service.name], mine)
@@ -156,9 +174,9 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         seed=context.settings.seed,
         services=services,
         gone_services=tuple(instance for instance in mine if instance.service not in names),
-        hosts=hosts.current(connection),
+        hosts=known,
         host_instances=every,
-        offers=tuple(_without_stock(offer, out) for offer in offers),
+        offers=tuple(_still_free(offer, known, out) for offer in offers),
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
@@ -166,8 +184,13 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
     return Loaded(application, rows, snapshot)
 
 
-def _without_stock(offer: Offer, out: frozenset[tuple[str, str]]) -> Offer:
-    return replace(offer, available=0) if (offer.source, offer.host_type.name) in out else offer
+def _still_free(offer: Offer, known: tuple[Host, ...], out: frozenset[tuple[str, str]]) -> Offer:
+    if (offer.source, offer.host_type.name) in out:
+        return replace(offer, available=0)
+    if offer.available is None:
+        return offer
+    ours = sum(1 for host in known if (host.source, host.host_type.name) == (offer.source, offer.host_type.name))
+    return replace(offer, available=max(0, offer.available - ours))
 
 
 def _service(
