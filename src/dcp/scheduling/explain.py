@@ -16,7 +16,9 @@ def explain(fleet: Fleet, ask: Ask, left: int) -> Unplaced:
     refusals = tuple(
         Refusal(str(reason), count) for reason, count in sorted(hosts.items(), key=lambda item: -item[1]) if count
     )
-    words = f"{left:,} of {ask.count:,} instances of {ask.service} fit on no host: {_counts(fleet, ask, refusals)}"
+    one = "1 instance fits" if left == 1 else f"{left:,} instances fit"
+    asked = f" ({ask.count:,} were asked for)" if ask.count > left else ""
+    words = f"{ask.service}: {one} on no host{asked}: {_counts(fleet, ask, refusals)}"
     return Unplaced(ask.service, left, refusals, f"{words}; {smallest_change(fleet, ask, room)}")
 
 
@@ -35,7 +37,8 @@ def smallest_change(fleet: Fleet, ask: Ask, room: Room) -> str:
     if kept_out.any():
         ruled = _by_constraint(ask)
         return f"without {ruled}, {_hosts(int(np.count_nonzero(kept_out)))} would have room"
-    return f"one more host with {describe(ask.resources)} free would let one more fit"
+    allowed = f" that meets {_by_constraint(ask)}" if ask.constraints else ""
+    return f"one more host{allowed} with {describe(ask.resources)} free would let one more fit"
 
 
 def describe(resources: Resources) -> str:
@@ -74,7 +77,7 @@ def _counts(fleet: Fleet, ask: Ask, refusals: tuple[Refusal, ...]) -> str:
         RefusalReason.MEMORY: f"without {format_bytes(ask.resources.memory_bytes)} free",
     }
     counted = ", ".join(f"{one.hosts:,} {said[RefusalReason(one.reason)]}" for one in refusals)
-    return f"of {_hosts(len(fleet))} {counted}"
+    return f"{_hosts(len(fleet))}, of which {counted}"
 
 
 def _by_constraint(ask: Ask) -> str:

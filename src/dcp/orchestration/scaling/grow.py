@@ -57,12 +57,25 @@ def _below_fatal(situation: Situation, reading: Reading) -> Verdict:
 
 def _load_of_callers(situation: Situation, reading: Reading) -> Verdict | None:
     """Grow with the callers that fire, in the same plan, before the load arrives."""
-    firing = [caller.name for caller in situation.callers(reading.name) if caller.fires]
-    if not firing or not _too_small(situation, reading):
+    pressing = [caller.name for caller in situation.callers(reading.name) if _presses(situation, caller)]
+    if not pressing or not _too_small(situation, reading):
         return None
-    words = f"{' and '.join(firing)} grows and will send more; {_sized(situation, reading)}"
+    words = (
+        f"its caller {' and '.join(pressing)} is below its fatal line and will send more; {_sized(situation, reading)}"
+    )
     wanted = situation.needed(reading.name, elastic_of(reading).safe_level)
     return _grown(situation, reading, wanted, "load-of-callers", words)
+
+
+def _presses(situation: Situation, caller: Reading) -> bool:
+    """Return whether a caller fires, and not only because it works off its queue with all that it asked for.
+
+    While it does, it sends a rush that ends by itself; a dependency that the rush really hurts fires on its own.
+    """
+    agree = situation.timing.agree
+    if not caller.fires or caller.not_there_yet or _too_small(situation, caller):
+        return caller.fires
+    return bool(judged_below_fatal(caller, agree)) and not waiting_falls(caller, agree)
 
 
 def _still_below_fatal(situation: Situation, reading: Reading) -> Verdict:

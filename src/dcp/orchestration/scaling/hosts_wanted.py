@@ -161,7 +161,7 @@ def _why(host_id: str, offer: Offer, assignments: tuple[Assignment, ...], offers
     )
     return (
         f"no host has room for {load} and {first}; {offer.source} gives one {offer.host_type.name} ({size}) at "
-        f"${price:g} an hour, ${price / counts.total():.4g} for each instance, the lowest on offer"
+        f"${price:g} an hour, ${price / counts.total():.4g} an instance, the best price of what fits"
     )
 
 

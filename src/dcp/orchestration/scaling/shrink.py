@@ -36,7 +36,8 @@ def decide_shrink(situation: Situation, reading: Reading) -> Verdict:
     state = replace(state, above_safe_since=since)
     wait_s = _seconds_to_wait(situation, state)
     if wait_s > 0:
-        words = f"{_above(situation, reading)}; next release in {span_of(wait_s)} if that lasts"
+        what = "release begins" if state.release_from is None else "next step"
+        words = f"{_above(situation, reading)}; {what} in {span_of(wait_s)} if that lasts"
         return Verdict(state, "above-safe", words)
     blocked = _what_dependants_do(situation, reading, _next_step(situation, state))
     if blocked:
@@ -81,8 +82,7 @@ def _steady(situation: Situation, reading: Reading, state: ScalingState) -> Verd
     if not reading.complete:
         words = f"{len(reading.present)} of {situation.timing.samples} samples measured so far"
     else:
-        floor = situation.floor(reading.name)
-        words = f"lowest water level {level}; the load needs {floor:,} of {count_of(reading.target)} to stay safe"
+        words = f"lowest water level {level}; this load needs all {count_of(reading.target)} to stay safe"
     return Verdict(replace(state, above_safe_since=None), "steady", words)
 
 
