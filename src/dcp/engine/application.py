@@ -14,7 +14,7 @@ from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.difference import needs_replacement
-from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
+from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
 from dcp.store import applications, counters, events, hosts, instances, plans, samples
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
@@ -206,7 +206,8 @@ def _service(
     for revision in {instance.spec_revision for instance in own} - set(specs):
         specs[revision] = applications.spec_at(connection, application.name, revision)
     outdated = frozenset(i.id for i in own if _is_outdated(specs[i.spec_revision], spec))
-    since = context.clock.now() - spec.restart.window_s
+    bounded = spec.restart.condition == RestartCondition.ANY and not spec.restart.max_attempts
+    since = context.clock.now() - spec.restart.window_s if bounded else application.applied_at
     failures = tuple(
         instance
         for instance in instances.failures_since(connection, application.name, since)

@@ -1,5 +1,6 @@
 """What every worker of one controller shares: clock, store, drivers, settings."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -34,6 +35,8 @@ class Context:
     """In the order in which they are used: private ones first."""
     settings: EngineSettings
     wakes: Wakes = field(default_factory=Wakes)
+    unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
+    """Errors of workers that are no DcpError: faults in our code, newest last."""
 
     def source(self, name: str) -> HostSource | None:
         """Return the source called `name`, if it is configured."""

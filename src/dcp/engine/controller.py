@@ -146,6 +146,8 @@ class Controller:
                     delay_s = min(BACK_OFF_LIMIT_S, 0.25 * 2 ** min(failures, 10))
                     expected = isinstance(error, DcpError)
                     log.error("worker failed", subject=worker.subject, error=str(error), exc_info=not expected)
+                    if not expected:
+                        self._context.unexpected.append(error)
                 await self._context.wakes.wait(worker.subject, delay_s)
         finally:
             if isinstance(worker, ServiceWorker):

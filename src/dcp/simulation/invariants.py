@@ -1,10 +1,11 @@
 """What must hold after every event, whatever is done to the controller and the world.
 
 Safety is checked at once, where it would break: after each committed write, at each change of endpoints, at each real
-start. A violation carries the seed's name and stops the run. Liveness is checked apart, at the end.
+start. A violation is kept and raised; the run that finds one stops. Liveness is checked apart, at the end.
 """
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from sqlalchemy import Connection, func, select
 
@@ -28,6 +29,7 @@ class Invariants:
 
     private_hosts: int
     checks: int = 0
+    broken: list[str] = field(default_factory=list)
     _types: dict[str, HostType] = field(default_factory=dict)
     _seen_serving: set[str] = field(default_factory=set)
     _stop_asked: set[str] = field(default_factory=set)
@@ -46,7 +48,7 @@ class Invariants:
         for host_id, cpu_millis, memory_bytes in used:
             total = self._types[host_id].resources
             if cpu_millis > total.cpu_millis or memory_bytes > total.memory_bytes:
-                raise Violation(f"host {host_id} is over-committed: {cpu_millis} of {total.cpu_millis} millis")
+                self._break(f"host {host_id} is over-committed: {cpu_millis} of {total.cpu_millis} millis")
 
     def _learn_hosts(self, connection: Connection) -> None:
         known = connection.execute(select(func.count()).select_from(hosts)).scalar_one()
@@ -59,7 +61,7 @@ class Invariants:
                 continue
             self._types[row.id] = from_json(HostType, row.host_type)
             if row.kind == "cloud" and taken < self.private_hosts:
-                raise Violation(f"{row.id} was asked for while {self.private_hosts - taken} private hosts are free")
+                self._break(f"{row.id} was asked for while {self.private_hosts - taken} private hosts are free")
 
     def endpoints_set(self, connection: Connection, key: ServiceKey, endpoints: tuple[Endpoint, ...]) -> None:
         """No instance takes traffic before its gate, and none after it was asked to stop."""
@@ -68,7 +70,7 @@ class Invariants:
             if endpoint.draining:
                 continue
             if endpoint.instance_id in self._stop_asked:
-                raise Violation(f"{endpoint.instance_id} gets traffic after it was asked to stop")
+                self._break(f"{endpoint.instance_id} gets traffic after it was asked to stop")
             if endpoint.instance_id not in self._seen_serving:
                 self._seen_serving.add(endpoint.instance_id)
                 self._gate_was_open(connection, key, endpoint.instance_id)
@@ -76,13 +78,13 @@ class Invariants:
     def _gate_was_open(self, connection: Connection, key: ServiceKey, instance_id: str) -> None:
         instance = instance_rows.find(connection, instance_id)
         if instance is None or instance.state != InstanceState.SERVING:
-            raise Violation(f"{instance_id} gets traffic, the ledger says {instance.state if instance else 'nothing'}")
+            self._break(f"{instance_id} gets traffic, the ledger says {instance.state if instance else 'nothing'}")
         for condition in instance.gate:
             serving = instance_rows.serving_counts(connection, key.application).get(condition.service, 0)
             wanted = min(condition.serving_at_least, self._target(connection, key.application, condition.service))
             coming = instance_rows.wanted_counts(connection, key.application).get(condition.service, 0)
             if serving < min(wanted, max(1, coming)):
-                raise Violation(f"{instance_id} gets traffic while {condition.service} serves {serving} of {wanted}")
+                self._break(f"{instance_id} gets traffic while {condition.service} serves {serving} of {wanted}")
 
     def _target(self, connection: Connection, application: str, service: str) -> int:
         from_row = select(services.c.scaling).where(services.c.key == f"{application}/{service}")
@@ -94,10 +96,14 @@ class Invariants:
         self.checks += 1
         self._stop_asked.add(instance_id)
         if any(endpoint.instance_id == instance_id for endpoint in endpoints):
-            raise Violation(f"{instance_id} is stopped while it is an endpoint")
+            self._break(f"{instance_id} is stopped while it is an endpoint")
 
     def started(self, instance_id: str, starts: int) -> None:
         """No instance is started twice."""
         self.checks += 1
         if starts > 1:
-            raise Violation(f"{instance_id} was started {starts} times")
+            self._break(f"{instance_id} was started {starts} times")
+
+    def _break(self, words: str) -> NoReturn:
+        self.broken.append(words)
+        raise Violation(words)

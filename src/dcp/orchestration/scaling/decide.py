@@ -43,7 +43,7 @@ class ServiceSnapshot:
     outdated: frozenset[str]
     """Instances whose revision differs so much that they must be replaced."""
     failures: tuple[Instance, ...]
-    """Instances of the present specification that failed inside the restart policy's window, oldest first."""
+    """Instances of the present specification that failed, as far back as its restart policy looks, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

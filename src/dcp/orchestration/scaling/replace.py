@@ -81,9 +81,13 @@ def _with_back_off(spec: ServiceSpec, missing: int, failures: tuple[Instance, ..
     if policy.condition == RestartCondition.NONE:
         words = f"{spec.name}: {missing} instances missing; its restart policy is none"
         return Replacement(hold="restart-none", hold_words=words)
-    if policy.max_attempts and len(failures) >= policy.max_attempts:
-        words = f"{spec.name}: failed {len(failures)} times in {policy.window_s:.0f} s; change the file to try again"
+    if policy.condition == RestartCondition.ON_FAILURE and failures[-1].reason == "completed":
+        words = f"{spec.name}: ended with exit code 0, which its restart policy on-failure accepts"
+        return Replacement(hold="completed", hold_words=words)
+    last_at = failures[-1].ended_at or now
+    recent = [failed for failed in failures if (failed.ended_at or now) > last_at - policy.window_s]
+    if policy.max_attempts and len(recent) >= policy.max_attempts:
+        words = f"{spec.name}: failed {len(recent)} times in {policy.window_s:.0f} s; change the file to try again"
         return Replacement(hold="crash-loop", hold_words=words)
-    delay_s = min(BACK_OFF_LIMIT_S, policy.delay_s * 2 ** min(len(failures) - 1, 16))
-    last = failures[-1].ended_at or now
-    return Replacement(add=missing, not_before=last + delay_s)
+    delay_s = min(BACK_OFF_LIMIT_S, policy.delay_s * 2 ** min(len(recent) - 1, 16))
+    return Replacement(add=missing, not_before=last_at + delay_s)

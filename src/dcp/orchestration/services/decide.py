@@ -14,7 +14,7 @@ from dcp.orchestration.services.model import HealthCheck, Instance, Observation,
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 
-FAILURES = frozenset({"exited", "never-healthy", "unhealthy", "start-rejected", "start-failed"})
+FAILURES = frozenset({"exited", "completed", "never-healthy", "unhealthy", "start-rejected", "start-failed"})
 """Reasons that make an ended instance a failed one, which the restart policy counts."""
 
 HOST_GONE = frozenset({HostState.LOST, HostState.FAILED, HostState.RELEASING, HostState.RELEASED})
@@ -116,7 +116,8 @@ def _ended_by_itself(view: InstanceView) -> Step | None:
     if seen is not None and seen.running:
         return None
     code = "unknown" if seen is None or seen.exit_code is None else str(seen.exit_code)
-    return Step(instance, InstanceState.FAILED, "exited", f"ended by itself, exit code {code}", {"exit_code": code})
+    reason = "completed" if code == "0" else "exited"
+    return Step(instance, InstanceState.FAILED, reason, f"ended by itself, exit code {code}", {"exit_code": code})
 
 
 def _next(view: InstanceView, life: ServiceLife, withdrawable: frozenset[str]) -> Step | None:

@@ -1,0 +1,119 @@
+"""The life of a host, decided from the ledger and the source's listing."""
+
+from dataclasses import replace
+
+from dcp.hosts.decide import SourceDecision, SourceView, decide_hosts
+from dcp.hosts.model import Host, HostType, Resources, SourceHost, SourceHostState, SourceKind
+from dcp.hosts.states import HostState
+
+NOW = 1000.0
+
+
+def host(state: HostState, **changes: object) -> Host:
+    made = Host(
+        id="cloud-1",
+        source="cloud",
+        kind=SourceKind.CLOUD,
+        host_type=HostType("c1", Resources(1000, 1 << 30), price_usd_per_hour=0.1),
+        state=state,
+        requested_at=NOW - 5.0,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def shown(state: SourceHostState, host_id: str = "cloud-1") -> SourceHost:
+    return SourceHost(host_id, state, "c1")
+
+
+def decide(
+    *hosts: Host,
+    listed: tuple[SourceHost, ...] = (),
+    live: dict[str, int] | None = None,
+    give_back: dict[str, str] | None = None,
+    unseen: dict[str, float] | None = None,
+) -> SourceDecision:
+    return decide_hosts(
+        SourceView(
+            now=NOW,
+            hosts=hosts,
+            listed=listed,
+            live_instances=live or {},
+            give_back=give_back or {},
+            unseen_since=unseen or {},
+            boot_limit_s=60.0,
+            lost_after_s=10.0,
+        )
+    )
+
+
+def after(decision: SourceDecision) -> list[HostState]:
+    return [step.after for step in decision.steps]
+
+
+def test_a_requested_host_is_written_as_creating_before_its_source_is_asked() -> None:
+    decision = decide(host(HostState.REQUESTED))
+    assert after(decision) == [HostState.CREATING]
+    assert decision.create == ()
+
+
+def test_creation_is_asked_again_until_the_source_shows_the_host() -> None:
+    waiting = host(HostState.CREATING)
+    assert decide(waiting).create == (waiting,)
+    assert decide(waiting, listed=(shown(SourceHostState.PENDING),)).create == ()
+
+
+def test_back_off_is_kept() -> None:
+    decision = decide(host(HostState.CREATING, not_before=NOW + 1))
+    assert decision.steps == ()
+    assert decision.create == ()
+
+
+def test_it_boots_and_becomes_ready() -> None:
+    assert after(decide(host(HostState.CREATING), listed=(shown(SourceHostState.PENDING),))) == [HostState.BOOTING]
+    assert after(decide(host(HostState.BOOTING), listed=(shown(SourceHostState.RUNNING),))) == [HostState.READY]
+
+
+def test_a_host_that_never_boots_fails_and_is_given_back() -> None:
+    late = host(HostState.BOOTING, requested_at=NOW - 61)
+    decision = decide(late, listed=(shown(SourceHostState.PENDING),))
+    assert after(decision) == [HostState.FAILED]
+    assert after(decide(host(HostState.FAILED))) == [HostState.RELEASING]
+
+
+def test_one_missing_listing_loses_no_host() -> None:
+    assert decide(host(HostState.READY), unseen={"cloud-1": NOW}).steps == ()
+    assert after(decide(host(HostState.READY), unseen={"cloud-1": NOW - 11})) == [HostState.LOST]
+
+
+def test_a_lost_host_waits_for_its_instances_to_be_written_off() -> None:
+    assert decide(host(HostState.LOST), live={"cloud-1": 1}).steps == ()
+    assert after(decide(host(HostState.LOST))) == [HostState.RELEASING]
+
+
+def test_deletion_repeats_until_the_source_no_longer_shows_it() -> None:
+    leaving = host(HostState.RELEASING)
+    assert decide(leaving, listed=(shown(SourceHostState.RUNNING),)).delete == (leaving,)
+    assert after(decide(leaving)) == [HostState.RELEASED]
+
+
+def test_a_host_with_instances_is_never_given_back() -> None:
+    listed = (shown(SourceHostState.RUNNING),)
+    ready = host(HostState.READY)
+    assert decide(ready, listed=listed, live={"cloud-1": 1}, give_back={"cloud-1": "empty"}).steps == ()
+    assert after(decide(ready, listed=listed, give_back={"cloud-1": "empty"})) == [HostState.DRAINING]
+
+
+def test_a_draining_host_that_is_needed_again_is_taken_back() -> None:
+    listed = (shown(SourceHostState.RUNNING),)
+    assert after(decide(host(HostState.DRAINING), listed=listed, live={"cloud-1": 1})) == [HostState.READY]
+    assert after(decide(host(HostState.DRAINING), listed=listed)) == [HostState.RELEASING]
+
+
+def test_a_coming_host_nobody_needs_is_given_back_early() -> None:
+    assert after(decide(host(HostState.REQUESTED), give_back={"cloud-1": "idle"})) == [HostState.RELEASED]
+    assert after(decide(host(HostState.BOOTING), give_back={"cloud-1": "idle"})) == [HostState.RELEASING]
+
+
+def test_machines_the_ledger_does_not_know_are_collected() -> None:
+    decision = decide(listed=(shown(SourceHostState.RUNNING, "stranger"),))
+    assert decision.collect == ("stranger",)
