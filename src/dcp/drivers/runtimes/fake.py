@@ -7,7 +7,7 @@ in the background, and a controller that dies inside a call leaves what a real p
 
 import random
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dcp.kernel.clock import Clock
@@ -41,6 +41,8 @@ class Behaviour:
     ignores_stop_signal: bool = False
     rejected: bool = False
     """The command can never run."""
+    lines: tuple[str, ...] = ()
+    """What it writes when it starts."""
 
 
 @dataclass(slots=True)
@@ -117,10 +119,6 @@ class FakeRuntime:
     def crash(self, instance_id: str, exit_code: int = 1) -> None:
         """End a running instance by itself, now."""
         self._processes[instance_id].ends.append((self._clock.now(), exit_code))
-
-    def write_log(self, instance_id: str, lines: Iterable[str]) -> None:
-        """Let the instance write lines."""
-        self._processes[instance_id].log.extend(lines)
 
     def order_of(self, instance_id: str) -> StartOrder:
         """Return what the instance was really started with; KeyError if it is not there."""
@@ -218,7 +216,7 @@ class FakeRuntime:
         process = _Process(order, self._next_port(), behaviour, now + self._rng.uniform(*behaviour.healthy_after_s))
         if behaviour.crash_after_s is not None and self._rng.random() < behaviour.crash_share:
             process.ends.append((now + behaviour.crash_after_s, behaviour.crash_exit_code))
-        process.log.append(f"started on port {process.port}")
+        process.log += (f"started on port {process.port}", *behaviour.lines)
         self._processes[order.instance_id] = process
         self.starts[order.instance_id] += 1
         if self._rng.random() < behaviour.lost_answer_share:

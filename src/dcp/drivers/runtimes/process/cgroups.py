@@ -72,6 +72,7 @@ class Cgroups:
             if not problem:
                 self._usable.append(hierarchy)
         self.abilities = _describe(missing)
+        self.close()
 
     def create(self, instance_id: str, resources: Resources) -> tuple[Path, ...]:
         """Make the instance's groups with their limits; return the files a process joins through. Idempotent.
