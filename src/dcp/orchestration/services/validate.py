@@ -125,6 +125,8 @@ def _measure_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
 
 
 def _process_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
+    if not service.command and not service.image:
+        yield Problem(f"{at}.command", "there is nothing to run", "state a command, or an image")
     if any("\0" in argument for argument in service.command):
         yield Problem(f"{at}.command", "contains a NUL character, which no process can be given")
     if service.working_dir and not service.working_dir.startswith("/"):

@@ -84,6 +84,7 @@ def test_a_sound_specification_has_no_problems() -> None:
         ("services.feed.healthcheck.retries", replace(FEED, health=HealthCheck(("a",), retries=0))),
         ("services.feed.healthcheck.start_period", replace(FEED, health=HealthCheck(("a",), start_period_s=-1))),
         ("services.feed.healthcheck.test", replace(FEED, health=HealthCheck(("a\0",)))),
+        ("services.feed.command", replace(FEED, command=())),
         ("services.feed.command", replace(FEED, command=("a\0b",))),
         ("services.feed.environment", replace(FEED, environment=(("A=B", "c"),))),
         ("services.feed.environment.A", replace(FEED, environment=(("A", "b"), ("A", "c")))),

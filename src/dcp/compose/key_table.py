@@ -1,0 +1,250 @@
+"""The table of keys: every key of the Compose specification and of `x-dcp`, and what dcp does with it.
+
+Refused is the careful answer: identity, isolation, storage, network and limits that the user counts on are never
+dropped with a shrug. `docs/compose.md` shows this table; `python -m dcp.compose.reference` writes it there.
+"""
+
+from dcp.compose.keys import Key, Treatment
+from dcp.compose.yaml_text import Value
+
+
+def _only_default_network(value: Value) -> bool:
+    if isinstance(value, list):
+        return value == ["default"]
+    return isinstance(value, dict) and set(value) == {"default"} and not value["default"]
+
+
+def _default_mode(value: Value) -> bool:
+    return value in ("bridge", "default")
+
+
+def _honoured(path: str, note: str) -> Key:
+    return Key(path, Treatment.HONOURED, note)
+
+
+def _note(path: str, note: str) -> Key:
+    return Key(path, Treatment.NO_EFFECT, note)
+
+
+def _left_out(path: str, note: str, hint: str = "") -> Key:
+    return Key(path, Treatment.WARNED, note, hint)
+
+
+def _refused(path: str, note: str, hint: str = "remove it") -> Key:
+    return Key(path, Treatment.REFUSED, note, hint)
+
+
+FILE_KEYS = (
+    _honoured(
+        "name", "name of the application; `--name` and `COMPOSE_PROJECT_NAME` go first, the folder's name comes last"
+    ),
+    _honoured("services", "the services of the application"),
+    _left_out("version", "Compose itself ignores it", "remove it"),
+    _left_out("networks", "a service that uses another network than `default` is refused", "remove it"),
+    _left_out("volumes", "a service that uses a volume is refused", "remove it"),
+    _left_out("secrets", "a service that uses a secret is refused", "remove it"),
+    _left_out("configs", "a service that uses a config is refused", "remove it"),
+    _left_out("models", "a service that uses a model is refused", "remove it"),
+    _refused("include", "other files are not read", "write all services into one file; YAML anchors keep it short"),
+)
+
+SERVICE_KEYS = (
+    _honoured("image", "the image to run; the `process` runtime needs a `command` as well"),
+    _honoured("command", "text is split as a shell would, without running a shell; a list is taken as it is"),
+    _honoured("entrypoint", "stands in front of `command`"),
+    _honoured("environment", "map or list; a name without a value takes the caller's, or is left out"),
+    _honoured("env_file", "path or list of paths beside the Compose file; `environment` wins over it"),
+    _honoured("working_dir", "relative to the Compose file's folder, which is also the default"),
+    _honoured("ports", "one TCP port; the published one is where the balancer listens"),
+    _honoured("expose", "the port inside a container, where `ports` does not say it"),
+    _honoured("depends_on", "new instances take no traffic before what they depend on does"),
+    _honoured("healthcheck", "an instance takes traffic once it is healthy"),
+    _honoured("deploy", "how many, how large, where, and how they change"),
+    _honoured("scale", "another word for `deploy.replicas`; both must agree"),
+    _honoured(
+        "restart", "`no`, `always`, `unless-stopped` (the same here), `on-failure[:n]`; `deploy.restart_policy` wins"
+    ),
+    _honoured("stop_grace_period", "time between the stop signal and the end of patience; 10 s if not stated"),
+    _honoured("stop_signal", "`SIGTERM` if not stated"),
+    _honoured("labels", "kept with the service, together with `deploy.labels`"),
+    _honoured("profiles", "the service is left out unless one of them is active"),
+    _honoured("cpus", "another word for `deploy.resources.limits.cpus`"),
+    _honoured("mem_limit", "another word for `deploy.resources.limits.memory`"),
+    _honoured("mem_reservation", "another word for `deploy.resources.reservations.memory`"),
+    _honoured("x-dcp", "calls, scaling, capacity, slow requests and HTTP health checks"),
+    _left_out("annotations", "nothing here reads them", "use labels"),
+    _left_out("attach", "output goes to the instance's log", "see dcp logs"),
+    _left_out("container_name", "there may be several instances; each has a name of its own", "remove it"),
+    _left_out("develop", "files are not watched"),
+    _left_out("domainname", "an instance keeps the name of its host"),
+    _left_out("hostname", "an instance keeps the name of its host"),
+    _left_out("init", "the runtime collects what an instance leaves behind"),
+    _left_out("logging", "output goes to the instance's log", "see dcp logs"),
+    _left_out("pull_policy", "images are made present before instances start"),
+    _left_out("pull_refresh_after", "images are made present before instances start"),
+    _left_out("stdin_open", "instances have no input"),
+    _left_out("tty", "instances have no terminal"),
+    _refused("blkio_config", "disk bandwidth is not limited"),
+    _refused("build", "images are not built", "build and push the image first, and state it under image"),
+    _refused("cap_add", "capabilities cannot be given"),
+    _refused("cap_drop", "capabilities cannot be taken away"),
+    _refused("cgroup", "the runtime chooses control groups"),
+    _refused("cgroup_parent", "the runtime chooses control groups"),
+    _refused("configs", "configs are not mounted", "use environment or env_file"),
+    _refused("cpu_count", "processors are limited by share", "use deploy.resources.limits.cpus"),
+    _refused("cpu_percent", "processors are limited by share", "use deploy.resources.limits.cpus"),
+    _refused("cpu_period", "processors are limited by share", "use deploy.resources.limits.cpus"),
+    _refused("cpu_quota", "processors are limited by share", "use deploy.resources.limits.cpus"),
+    _refused("cpu_rt_period", "there is no real-time scheduling"),
+    _refused("cpu_rt_runtime", "there is no real-time scheduling"),
+    _refused("cpu_shares", "processors are limited by share", "use deploy.resources.limits.cpus"),
+    _refused("cpuset", "instances are not bound to processors", "use deploy.resources.limits.cpus"),
+    _refused("credential_spec", "Windows accounts are not supported"),
+    _refused("device_cgroup_rules", "devices are not passed on"),
+    _refused("devices", "devices are not passed on"),
+    _refused("dns", "name resolution is the host's"),
+    _refused("dns_opt", "name resolution is the host's"),
+    _refused("dns_search", "name resolution is the host's"),
+    _refused("extends", "services are not inherited", "write the service out; YAML anchors keep it short"),
+    _refused("external_links", "there are no links between containers", "pass the address in environment"),
+    _refused("extra_hosts", "name resolution is the host's", "pass the address in environment"),
+    _refused("gpus", "devices are not passed on"),
+    _refused("group_add", "instances run as the user of the runtime"),
+    _refused("ipc", "name spaces are not chosen per service"),
+    _refused("isolation", "the runtime chooses the isolation"),
+    _refused("label_file", "labels are not read from files", "write them under labels"),
+    _refused("links", "there are no links between containers", "use depends_on and x-dcp.calls"),
+    _refused("mac_address", "network cards are not configured"),
+    _refused("mem_swappiness", "swapping is the host's", "use deploy.resources.limits.memory"),
+    _refused("memswap_limit", "swapping is the host's", "use deploy.resources.limits.memory"),
+    _refused("models", "models are not provided"),
+    Key(
+        "network_mode",
+        Treatment.REFUSED,
+        "the runtime chooses the network (`bridge` and `default` bring a warning)",
+        "remove it",
+        _default_mode,
+    ),
+    Key(
+        "networks",
+        Treatment.REFUSED,
+        "all services share one network (naming only `default` brings a warning)",
+        "remove it; services reach each other through the balancer",
+        _only_default_network,
+    ),
+    _refused("oom_kill_disable", "an instance past its memory limit is ended"),
+    _refused("oom_score_adj", "an instance past its memory limit is ended"),
+    _refused("pid", "name spaces are not chosen per service"),
+    _refused("pids_limit", "processes are not counted"),
+    _refused("platform", "an image runs on the platform of its host", "use deploy.placement.constraints"),
+    _refused("post_start", "hooks are not run", "do it in the command"),
+    _refused("pre_start", "hooks are not run", "do it in the command"),
+    _refused("pre_stop", "hooks are not run", "do it on the stop signal"),
+    _refused("privileged", "instances get no privileges"),
+    _refused("provider", "services of other platforms are not started", "pass the address in environment"),
+    _refused("read_only", "the file system is not protected"),
+    _refused("runtime", "the runtime is chosen for the platform, not per service"),
+    _refused("secrets", "secrets are not mounted", "use environment with a variable of the caller"),
+    _refused("security_opt", "security profiles are the host's"),
+    _refused("shm_size", "shared memory is the host's"),
+    _refused("storage_opt", "storage is not limited"),
+    _refused("sysctls", "kernel parameters are the host's"),
+    _refused("tmpfs", "nothing is mounted"),
+    _refused("ulimits", "process limits are the host's"),
+    _refused("use_api_socket", "the engine's socket is not passed on"),
+    _refused("user", "instances run as the user of the runtime"),
+    _refused("userns_mode", "name spaces are not chosen per service"),
+    _refused("uts", "name spaces are not chosen per service"),
+    _refused("volumes", "nothing is mounted; an instance may be moved at any time", "keep state outside the service"),
+    _refused("volumes_from", "nothing is mounted", "keep state outside the service"),
+)
+
+PORT_KEYS = (
+    _honoured("ports.*.target", "the port inside a container; a process is given its port in `PORT`"),
+    _honoured("ports.*.published", "where the balancer listens; a range is refused"),
+    _honoured("ports.*.protocol", "`tcp`; `udp` is refused"),
+    _honoured("ports.*.host_ip", "127.0.0.1 or 0.0.0.0, with a warning: the server chooses the address"),
+    _honoured("ports.*.mode", "`ingress`; `host` is refused"),
+    _note("ports.*.name", "a note"),
+    _note("ports.*.app_protocol", "a note; the balancer speaks HTTP"),
+)
+
+PART_KEYS = (
+    _honoured("env_file.*.path", "relative to the Compose file's folder"),
+    _honoured("env_file.*.required", "`false`: the file may be missing"),
+    _honoured("env_file.*.format", "`raw`: values as they are written"),
+    _honoured("depends_on.*.condition", "`service_started` or `service_healthy`"),
+    _honoured("depends_on.*.required", "`false`: the dependency may be missing; one that is there is waited for"),
+    _left_out("depends_on.*.restart", "the balancer finds a dependency's new instances by itself"),
+    _honoured("healthcheck.test", "text or `CMD-SHELL`: run by /bin/sh; `CMD`: run directly; `NONE`: no check"),
+    _honoured("healthcheck.interval", "1 s if not stated (Compose: 30 s)"),
+    _honoured("healthcheck.timeout", "1 s if not stated (Compose: 30 s)"),
+    _honoured("healthcheck.retries", "3 if not stated"),
+    _honoured("healthcheck.start_period", "30 s if not stated (Compose: 0 s)"),
+    _honoured("healthcheck.disable", "`true`: no check"),
+    _left_out("healthcheck.start_interval", "`interval` is used from the start"),
+)
+
+DEPLOY_KEYS = (
+    _honoured("deploy.mode", "`replicated`; other modes are refused"),
+    _honoured("deploy.endpoint_mode", "`vip`; `dnsrr` is refused"),
+    _honoured("deploy.replicas", "instances at the start; 0 switches the service off"),
+    _honoured("deploy.labels", "kept with the service; wins over `labels`"),
+    _honoured("deploy.resources", "what one instance is placed with, and may not exceed"),
+    _honoured("deploy.resources.limits", "used for placing and for enforcing"),
+    _honoured("deploy.resources.limits.cpus", "0.25 if nothing is stated"),
+    _honoured("deploy.resources.limits.memory", "128 MiB if nothing is stated"),
+    _refused("deploy.resources.limits.pids", "processes are not counted"),
+    _honoured("deploy.resources.reservations", "used where `limits` is silent"),
+    _honoured("deploy.resources.reservations.cpus", "used where `limits` is silent"),
+    _honoured("deploy.resources.reservations.memory", "used where `limits` is silent"),
+    _refused("deploy.resources.reservations.devices", "devices are not passed on"),
+    _refused("deploy.resources.reservations.generic_resources", "only processors and memory are reserved"),
+    _honoured("deploy.placement", "where instances may stand"),
+    _honoured("deploy.placement.constraints", "`node.labels.KEY`, `node.id`, `node.source` with `==` or `!=`"),
+    _honoured("deploy.placement.max_replicas_per_node", "instances of the service on one host; 0: no bound"),
+    _left_out("deploy.placement.preferences", "instances are spread over hosts by dcp's own scores"),
+    _honoured("deploy.restart_policy", "when an ended instance is replaced"),
+    _honoured("deploy.restart_policy.condition", "`none`, `on-failure`, `any`"),
+    _honoured("deploy.restart_policy.delay", "first back-off, doubled each time; 1 s if not stated (Compose: 0 s)"),
+    _honoured("deploy.restart_policy.max_attempts", "failures within `window` after which dcp gives up; 0: never"),
+    _honoured("deploy.restart_policy.window", "2 minutes if not stated"),
+    _honoured("deploy.update_config", "how a change reaches running instances"),
+    _honoured("deploy.update_config.parallelism", "instances at a time; 0: all"),
+    _honoured("deploy.update_config.order", "`start-first` if not stated (Compose: `stop-first`)"),
+    *(
+        _left_out(f"deploy.update_config.{key}", "automatic rollback comes with rollouts")
+        for key in ("delay", "failure_action", "monitor", "max_failure_ratio")
+    ),
+    _honoured("deploy.rollback_config", "read and checked"),
+    *(
+        _left_out(f"deploy.rollback_config.{key}", "automatic rollback comes with rollouts")
+        for key in ("parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order")
+    ),
+)
+
+DCP_KEYS = (
+    _honoured("x-dcp.calls", "calls to each service for one request"),
+    _honoured("x-dcp.elastic", "lets dcp change the number of instances"),
+    _honoured("x-dcp.elastic.min", "instances to come back to; `deploy.replicas`, else 1, if not stated"),
+    _honoured("x-dcp.elastic.max", "never more instances than this; must be stated"),
+    _honoured("x-dcp.elastic.safe", "water level above which the service may shrink; 2 if not stated"),
+    _honoured("x-dcp.elastic.fatal", "water level below which it grows at once; 1.2 if not stated"),
+    _honoured("x-dcp.capacity", "what one instance carries when 1% of its requests are slow"),
+    _honoured("x-dcp.capacity.units_per_s", "requests a second, each weighted by its latency band"),
+    _honoured("x-dcp.capacity.requests_per_s", "requests a second, measured at the same moment"),
+    _honoured("x-dcp.slow_threshold", "a request slower than this is slow; 1 s if not stated"),
+    _honoured("x-dcp.health", "a health check over HTTP, instead of `healthcheck.test`"),
+    _honoured("x-dcp.health.http", "path on the instance's own port; status 200 to 399 is healthy"),
+    _honoured("x-dcp.health.interval", "as in `healthcheck`, and wins over it"),
+    _honoured("x-dcp.health.timeout", "as in `healthcheck`, and wins over it"),
+    _honoured("x-dcp.health.retries", "as in `healthcheck`, and wins over it"),
+    _honoured("x-dcp.health.start_period", "as in `healthcheck`, and wins over it"),
+)
+
+_ON_SERVICES = (*SERVICE_KEYS, *PORT_KEYS, *PART_KEYS, *DEPLOY_KEYS, *DCP_KEYS)
+
+KEYS: tuple[Key, ...] = (
+    *FILE_KEYS,
+    *(Key(f"services.*.{k.path}", k.treatment, k.note, k.hint, k.harmless) for k in _ON_SERVICES),
+)

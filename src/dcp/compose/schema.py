@@ -1,0 +1,278 @@
+"""The honoured part of a service in a Compose file, as Pydantic models.
+
+What the table of keys does not honour was dealt with before and is not looked at here. A key that may hold text, a list
+or a mapping is read by the shape of its value, so that a fault is named where it stands and not once for every form.
+"""
+
+import shlex
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from dcp.compose.scalars import (
+    Bytes,
+    CpuMillis,
+    Decimal,
+    DurationS,
+    Flag,
+    Port,
+    Scalar,
+    Text,
+    Whole,
+    fault,
+    one_of,
+)
+
+TEXT, LIST, MAP = "<text>", "<list>", "<map>"
+SHAPES = frozenset({TEXT, LIST, MAP})
+"""Steps that Pydantic puts into the place of an error and that are no part of the file."""
+
+
+def _shape(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return MAP
+    if isinstance(value, list):
+        return LIST
+    return None if value is None else TEXT
+
+
+def _shaped(*shapes: str, wanted: str, hint: str) -> BeforeValidator:
+    """Return a validator that says what is `wanted` where the value has none of `shapes`."""
+
+    def check(value: Any) -> Any:
+        if _shape(value) not in shapes:
+            raise fault(f"must be {wanted}", hint)
+        return value
+
+    return BeforeValidator(check)
+
+
+def _words(value: Any) -> Any:
+    """Split text as a shell would; what is a list stays as it is."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, str):
+        raise fault("must be text or a list of text", 'such as ["serve", "--port", "80"]')
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        words = str(error).lower()
+        raise fault(f"cannot be split into words: {words}", "close the quote, or write a list") from None
+
+
+def _short_env_file(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"path": value}
+    if isinstance(value, dict):
+        return value
+    raise fault("must be a path, or a mapping with path", "such as ./app.env")
+
+
+def _env_files(value: Any) -> Any:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return value
+    raise fault("must be a path or a list of paths", "such as ./app.env")
+
+
+def _short_port(value: Any) -> Any:
+    """Read `[[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL]` into the long form."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise fault("must be a port", 'such as "8080:80"')
+    text, slash, protocol = str(value).partition("/")
+    address, published, target = ("", "", *text.rsplit(":", 2))[-3:]
+    long = {"target": target, "protocol": protocol} if slash else {"target": target}
+    if address:
+        long["host_ip"] = address.removeprefix("[").removesuffix("]")
+    return long | ({"published": published} if published else {})
+
+
+def _short_expose(value: Any) -> Any:
+    return value.removesuffix("/tcp") if isinstance(value, str) else value
+
+
+def _nothing_of(kind: type) -> BeforeValidator:
+    """Read a key without a value as an empty one, as Compose does."""
+    return BeforeValidator(lambda value: kind() if value is None else value)
+
+
+Command = Annotated[tuple[Text, ...], BeforeValidator(_words)]
+Pairs = Annotated[
+    Annotated[tuple[Text, ...], Tag(LIST)] | Annotated[dict[str, Scalar | None], Tag(MAP)],
+    Discriminator(_shape),
+    _shaped(LIST, MAP, wanted="a mapping or a list of NAME=VALUE", hint="such as MODE: fast"),
+]
+
+
+def pairs(value: tuple[str, ...] | dict[str, str | None]) -> dict[str, str | None]:
+    """Return names and values of either form; None where a name stands alone."""
+    if isinstance(value, dict):
+        return value
+    split = (item.partition("=") for item in value)
+    return {name: text if assigned else None for name, assigned, text in split}
+
+
+class Part(BaseModel):
+    """Base of all parts of a service."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=False)
+
+
+class EnvFileEntry(Part):
+    path: Text
+    required: Flag = True
+    format: Annotated[str, one_of("raw")] | None = None
+
+
+class PortEntry(Part):
+    target: Port
+    published: Port | None = None
+    protocol: Annotated[str, one_of("tcp", hints={"udp": "the balancer carries HTTP over TCP only"})] = "tcp"
+    host_ip: Text | None = None
+    mode: Annotated[str, one_of("ingress", hints={"host": "the balancer publishes the port; remove mode"})] = "ingress"
+
+
+class DependsOn(Part):
+    condition: Annotated[
+        str,
+        one_of(
+            "service_started",
+            "service_healthy",
+            hints={"service_completed_successfully": "dcp runs no one-off jobs; do it before dcp apply"},
+        ),
+    ]
+    required: Flag = True
+
+
+class Healthcheck(Part):
+    test: (
+        Annotated[
+            Annotated[Text, Tag(TEXT)] | Annotated[tuple[Text, ...], Tag(LIST)],
+            Discriminator(_shape),
+            _shaped(TEXT, LIST, wanted="text or a list of text", hint='such as ["CMD", "curl", "localhost"]'),
+        ]
+        | None
+    ) = None
+    interval: DurationS | None = None
+    timeout: DurationS | None = None
+    retries: Whole | None = None
+    start_period: DurationS | None = None
+    disable: Flag = False
+
+
+class Amounts(Part):
+    cpus: CpuMillis | None = None
+    memory: Bytes | None = None
+
+
+class ResourcesPart(Part):
+    limits: Annotated[Amounts, _nothing_of(dict)] = Amounts()
+    reservations: Annotated[Amounts, _nothing_of(dict)] = Amounts()
+
+
+class Placement(Part):
+    constraints: Annotated[tuple[Text, ...], _nothing_of(list)] = ()
+    max_replicas_per_node: Whole | None = None
+
+
+class RestartPolicyPart(Part):
+    condition: Annotated[str, one_of("none", "on-failure", "any")] | None = None
+    delay: DurationS | None = None
+    max_attempts: Whole | None = None
+    window: DurationS | None = None
+
+
+class UpdateConfig(Part):
+    parallelism: Whole | None = None
+    order: Annotated[str, one_of("start-first", "stop-first")] | None = None
+    delay: DurationS | None = None
+    failure_action: Annotated[str, one_of("continue", "pause", "rollback")] | None = None
+    monitor: DurationS | None = None
+    max_failure_ratio: Decimal | None = None
+
+
+class Deploy(Part):
+    mode: Annotated[str, one_of("replicated")] | None = None
+    endpoint_mode: Annotated[str, one_of("vip")] | None = None
+    replicas: Whole | None = None
+    labels: Annotated[Pairs, _nothing_of(dict)] = {}
+    resources: Annotated[ResourcesPart, _nothing_of(dict)] = ResourcesPart()
+    placement: Annotated[Placement, _nothing_of(dict)] = Placement()
+    restart_policy: RestartPolicyPart | None = None
+    update_config: Annotated[UpdateConfig, _nothing_of(dict)] = UpdateConfig()
+    rollback_config: Annotated[UpdateConfig, _nothing_of(dict)] = UpdateConfig()
+
+
+class ElasticPart(Part):
+    min: Whole | None = None
+    max: Whole
+    safe: Decimal | None = None
+    fatal: Decimal | None = None
+
+
+class CapacityPart(Part):
+    units_per_s: Decimal
+    requests_per_s: Decimal
+
+
+class HttpHealth(Part):
+    http: Text
+    interval: DurationS | None = None
+    timeout: DurationS | None = None
+    retries: Whole | None = None
+    start_period: DurationS | None = None
+
+
+class Dcp(Part):
+    """`x-dcp` of a service."""
+
+    calls: Annotated[dict[str, Decimal], _nothing_of(dict)] = {}
+    elastic: ElasticPart | None = None
+    capacity: CapacityPart | None = None
+    slow_threshold: DurationS | None = None
+    health: HttpHealth | None = None
+
+
+EnvFiles = Annotated[tuple[Annotated[EnvFileEntry, BeforeValidator(_short_env_file)], ...], BeforeValidator(_env_files)]
+Ports = tuple[Annotated[PortEntry, BeforeValidator(_short_port)], ...]
+Dependencies = Annotated[
+    Annotated[tuple[Text, ...], Tag(LIST)] | Annotated[dict[str, DependsOn], Tag(MAP)],
+    Discriminator(_shape),
+    _shaped(LIST, MAP, wanted="a list of services or a mapping", hint="such as [user, card]"),
+]
+
+
+def dependencies(value: tuple[str, ...] | dict[str, DependsOn]) -> dict[str, DependsOn]:
+    """Return the dependencies of either form."""
+    if isinstance(value, dict):
+        return value
+    return {name: DependsOn(condition="service_started") for name in value}
+
+
+class Service(Part):
+    """One service, as far as dcp honours it."""
+
+    image: Text | None = None
+    command: Command | None = None
+    entrypoint: Command | None = None
+    environment: Annotated[Pairs, _nothing_of(dict)] = {}
+    env_file: Annotated[EnvFiles, _nothing_of(list)] = ()
+    working_dir: Text | None = None
+    ports: Annotated[Ports, _nothing_of(list)] = ()
+    expose: Annotated[tuple[Annotated[Port, BeforeValidator(_short_expose)], ...], _nothing_of(list)] = ()
+    depends_on: Annotated[Dependencies, _nothing_of(dict)] = {}
+    healthcheck: Healthcheck | None = None
+    deploy: Annotated[Deploy, _nothing_of(dict)] = Deploy()
+    scale: Whole | None = None
+    restart: Text | None = None
+    stop_grace_period: DurationS | None = None
+    stop_signal: Scalar | None = None
+    labels: Annotated[Pairs, _nothing_of(dict)] = {}
+    profiles: Annotated[tuple[Text, ...], _nothing_of(list)] = ()
+    cpus: CpuMillis | None = None
+    mem_limit: Bytes | None = None
+    mem_reservation: Bytes | None = None
+    x_dcp: Annotated[Dcp, _nothing_of(dict)] = Field(default=Dcp(), alias="x-dcp")

@@ -1,0 +1,229 @@
+"""From the honoured part of a service to its specification: the meaning of every key, default and short form.
+
+A fault leaves a sound value in its place, so that the rest can still be checked; the specification is thrown away then.
+"""
+
+import os
+import re
+import signal
+from dataclasses import replace
+
+from dcp.compose.environment import Surroundings, environment_of
+from dcp.compose.findings import Findings
+from dcp.compose.health import health_of
+from dcp.compose.schema import Dcp, Deploy, Service, dependencies, pairs
+from dcp.compose.yaml_text import Path
+from dcp.hosts.model import Resources
+from dcp.kernel.units import format_bytes, format_cpu
+from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
+from dcp.orchestration.services.model import (
+    Call,
+    Capacity,
+    Dependency,
+    DependencyCondition,
+    Elastic,
+    RestartCondition,
+    RestartPolicy,
+    ServiceSpec,
+    UpdatePolicy,
+)
+from dcp.orchestration.services.validate import slow_threshold_hint
+
+DEFAULT_RESOURCES = Resources(cpu_millis=250, memory_bytes=128 * 1024**2)
+"""For a service that states none: small enough to start anywhere, and said in a warning."""
+_RESTARTS = {
+    "no": RestartCondition.NONE,
+    "always": RestartCondition.ANY,
+    "unless-stopped": RestartCondition.ANY,
+    "on-failure": RestartCondition.ON_FAILURE,
+}
+_HERE = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"})
+
+
+def translate(name: str, service: Service, around: Surroundings) -> ServiceSpec:
+    """Return the specification of one service; faults and warnings go to the findings."""
+    at: Path = ("services", name)
+    findings = around.findings
+    replicas, elastic = _counts(service, at, findings)
+    published, target = _ports(service, at, findings)
+    return ServiceSpec(
+        name=name,
+        command=_command(service, at, findings),
+        resources=_resources(service, at, findings),
+        replicas=replicas,
+        image=service.image or "",
+        environment=environment_of(service, at, around),
+        working_dir=os.path.normpath(around.folder / (service.working_dir or ".")),
+        published_port=published,
+        target_port=target,
+        depends_on=_dependencies(service),
+        calls=tuple(Call(callee, rate) for callee, rate in service.x_dcp.calls.items()),
+        health=health_of(service, at, findings),
+        elastic=elastic,
+        capacity=_capacity(service.x_dcp, at, findings),
+        slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
+        max_per_host=service.deploy.placement.max_replicas_per_node or None,
+        constraints=tuple(re.sub(r"\s*(==|!=)\s*", r"\1", c.strip()) for c in service.deploy.placement.constraints),
+        restart=_restart(service, at, findings),
+        update=_update(service.deploy, elastic.max_instances if elastic else replicas),
+        stop_grace_s=10.0 if service.stop_grace_period is None else service.stop_grace_period,
+        stop_signal=_stop_signal(service.stop_signal),
+        labels=_labels(service, at, findings),
+    )
+
+
+def _command(service: Service, at: Path, findings: Findings) -> tuple[str, ...]:
+    command = (*(service.entrypoint or ()), *(service.command or ()))
+    faulty = any(findings.is_faulty(path) for path in (at, *((*at, key) for key in ("image", "command", "entrypoint"))))
+    return command or (("faulty",) if faulty else ())
+
+
+def _counts(service: Service, at: Path, findings: Findings) -> tuple[int, Elastic | None]:
+    part, stated = service.x_dcp.elastic, service.deploy.replicas
+    if stated is not None and service.scale not in (None, stated):
+        message = f"{service.scale} and deploy.replicas ({stated}) disagree"
+        findings.error((*at, "scale"), message, "state the number once")
+    stated = service.scale if stated is None else stated
+    if part is None:
+        return 1 if stated is None else stated, None
+    fallback = 1 if stated is None else stated
+    elastic = Elastic(fallback if part.min is None else part.min, part.max)
+    elastic = elastic if part.safe is None else replace(elastic, safe_level=part.safe)
+    elastic = elastic if part.fatal is None else replace(elastic, fatal_level=part.fatal)
+    return elastic.min_instances if stated is None else stated, elastic
+
+
+def _ports(service: Service, at: Path, findings: Findings) -> tuple[int | None, int | None]:
+    """Return the published port and the port inside."""
+    if not service.ports:
+        if len(set(service.expose)) > 1:
+            words = f"only {service.expose[0]} is used: a service takes requests on one port"
+            findings.warn((*at, "expose"), words, "keep that one")
+        return None, service.expose[0] if service.expose else None
+    if len(service.ports) > 1:
+        hint = "keep the one that takes requests; make another service for the rest"
+        findings.error((*at, "ports", 1), "a service has one port and one listener", hint)
+    port = service.ports[0]
+    if port.host_ip in _HERE:
+        words = f"the address {port.host_ip} is left out: the server chooses where the balancer listens"
+        findings.warn((*at, "ports", 0), words, 'write only the ports, such as "8080:80"')
+    elif port.host_ip is not None:
+        words = f"the balancer cannot listen on {port.host_ip} for one service"
+        findings.error((*at, "ports", 0), words, "remove the address")
+    return port.published, port.target
+
+
+def _resources(service: Service, at: Path, findings: Findings) -> Resources:
+    limits, reservations = service.deploy.resources.limits, service.deploy.resources.reservations
+    cpus = _amount(limits.cpus, service.cpus, ("cpus", format_cpu), at, findings)
+    memory = _amount(limits.memory, service.mem_limit, ("mem_limit", format_bytes), at, findings)
+    reserved_memory = reservations.memory if reservations.memory is not None else service.mem_reservation
+    for words, limit, reserved in (("cpus", cpus, reservations.cpus), ("memory", memory, reserved_memory)):
+        if limit is not None and reserved is not None and limit != reserved:
+            path = findings.as_written((*at, "deploy", "resources", "reservations", words))
+            findings.warn(
+                path, f"the {words} reserved differ from the limit; the limit is reserved", "state one figure"
+            )
+    cpus = reservations.cpus if cpus is None else cpus
+    memory = reserved_memory if memory is None else memory
+    default = DEFAULT_RESOURCES
+    missing = [
+        words
+        for value, words in (
+            (cpus, f"cpus ({format_cpu(default.cpu_millis)} is used)"),
+            (memory, f"memory ({format_bytes(default.memory_bytes)} is used)"),
+        )
+        if value is None
+    ]
+    if missing:
+        path = (*at, "deploy", "resources", "limits")
+        findings.warn(path, "does not state " + " and ".join(missing), "state what one instance needs")
+    return Resources(
+        default.cpu_millis if cpus is None else cpus,
+        default.memory_bytes if memory is None else memory,
+    )
+
+
+def _amount(limit: int | None, short: int | None, key: tuple[str, object], at: Path, findings: Findings) -> int | None:
+    if limit is not None and short is not None and limit != short:
+        findings.error((*at, str(key[0])), "disagrees with deploy.resources.limits", "state the limit once")
+    return short if limit is None else limit
+
+
+def _dependencies(service: Service) -> tuple[Dependency, ...]:
+    stated = dependencies(service.depends_on)
+    return tuple(Dependency(name, DependencyCondition(part.condition)) for name, part in stated.items())
+
+
+def _capacity(part: Dcp, at: Path, findings: Findings) -> Capacity | None:
+    if part.capacity is not None:
+        return Capacity(part.capacity.units_per_s, part.capacity.requests_per_s)
+    if part.elastic is not None and not findings.is_faulty((*at, "x-dcp", "capacity")):
+        words = "is elastic, but its capacity is not stated: its water level is not known"
+        findings.warn((*at, "x-dcp", "elastic"), words, "state x-dcp.capacity, as measured")
+    return None
+
+
+def _slow_threshold_ms(part: Dcp, at: Path, findings: Findings) -> int:
+    if part.slow_threshold is None:
+        return 1000
+    milliseconds = round(part.slow_threshold * 1000, 6)
+    if milliseconds not in LATENCY_BOUNDS_MS:
+        words = f"{milliseconds:g}ms is not a bound at which latencies are counted"
+        findings.error((*at, "x-dcp", "slow_threshold"), words, slow_threshold_hint())
+        return 1000
+    return int(milliseconds)
+
+
+def _restart(service: Service, at: Path, findings: Findings) -> RestartPolicy:
+    part, short = service.deploy.restart_policy, _short_restart(service.restart, at, findings)
+    if part is None:
+        return short or RestartPolicy()
+    default = RestartPolicy()
+    policy = RestartPolicy(
+        condition=default.condition if part.condition is None else RestartCondition(part.condition),
+        delay_s=default.delay_s if part.delay is None else part.delay,
+        max_attempts=default.max_attempts if part.max_attempts is None else part.max_attempts,
+        window_s=default.window_s if part.window is None else part.window,
+    )
+    if short is not None and short.condition != policy.condition:
+        findings.warn((*at, "restart"), "deploy.restart_policy says otherwise, and wins", "state one of them")
+    return policy
+
+
+def _short_restart(text: str | None, at: Path, findings: Findings) -> RestartPolicy | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(no|always|unless-stopped|on-failure)(?::(\d{1,9}))?", text, re.ASCII)
+    if match is None or (match[2] and match[1] != "on-failure"):
+        hint = "use no, always, on-failure, on-failure:3 or unless-stopped"
+        findings.error((*at, "restart"), f"{text!r} is not a restart policy", hint)
+        return None
+    return RestartPolicy(_RESTARTS[match[1]], max_attempts=int(match[2] or 0))
+
+
+def _update(deploy: Deploy, most: int) -> UpdatePolicy:
+    part, policy = deploy.update_config, UpdatePolicy()
+    parallelism = policy.parallelism if part.parallelism is None else part.parallelism
+    return UpdatePolicy(
+        parallelism=parallelism or max(most, 1),  # 0 means all at once
+        start_first=policy.start_first if part.order is None else part.order == "start-first",
+    )
+
+
+def _stop_signal(text: str | None) -> str:
+    """Return the name of a signal as `SIGTERM`; what is none stays as it is and is refused with the specification."""
+    if not text:
+        return "SIGTERM"
+    numbers = {str(member.value): member.name for member in signal.Signals}
+    name = numbers.get(text, text.upper())
+    return name if name.startswith("SIG") else f"SIG{name}"
+
+
+def _labels(service: Service, at: Path, findings: Findings) -> tuple[tuple[str, str], ...]:
+    own = {name: value or "" for name, value in pairs(service.labels).items()}
+    deployed = {name: value or "" for name, value in pairs(service.deploy.labels).items()}
+    for name in sorted(own.keys() & deployed.keys()):
+        if own[name] != deployed[name]:
+            findings.warn((*at, "labels", name), f"deploy.labels gives {name} another value, and wins", "state it once")
+    return tuple(sorted((own | deployed).items()))
