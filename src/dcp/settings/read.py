@@ -1,0 +1,97 @@
+"""Reads `dcp.yaml`: every fault by its path and line, all at once; nothing unknown is passed over."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dcp.compose.yaml_text import Document, parse_yaml
+from dcp.engine.settings import EngineSettings
+from dcp.hosts.model import HostType, Resources
+from dcp.kernel.errors import InvalidInput, Problem
+from dcp.orchestration.scaling.model import Timing
+from dcp.settings.faults import problems_of_validation
+from dcp.settings.machine import Machine, slice_of, this_machine
+from dcp.settings.model import BalancerSettings, FakeCloudSource, PrivateSource, RuntimeSettings, Settings, Source
+from dcp.settings.schema import SOURCE_KINDS, FakeCloudForm, PrivateForm, SettingsForm
+
+
+def read_settings(path: Path | None, machine: Machine | None = None) -> Settings:
+    """Return the settings of a file, or the defaults; `machine` (default: this one) is what `auto` shares.
+
+    Raises InvalidInput with every problem.
+    """
+    if path is None:
+        return parse_settings("", "dcp.yaml", machine)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidInput((Problem(str(path), f"cannot be read: {words}"),), subject="configuration") from error
+    return parse_settings(text, str(path), machine)
+
+
+def parse_settings(text: str, name: str, machine: Machine | None = None) -> Settings:
+    """Return the settings in `text`; `name` is what problems call the file. Raises InvalidInput."""
+    document = parse_yaml(text, name)
+    problems = document.problems
+    if not problems and not isinstance(document.data, dict | None):
+        problems = (Problem(name, "must be a mapping of keys", "such as policy: gated"),)
+    if not problems:
+        try:
+            return _settings(SettingsForm.model_validate(document.data or {}), machine or this_machine())
+        except ValidationError as error:
+            found = problems_of_validation(error.errors(), hidden=SOURCE_KINDS, model=SettingsForm)
+            problems = tuple(_located(problem, document) for problem in found)
+    raise InvalidInput(problems, subject=f"configuration {name}")
+
+
+def _located(problem: Problem, document: Document) -> Problem:
+    parts = tuple(int(part) if part.isdigit() else part for part in problem.path.split(".") if part)
+    line = document.line(parts)
+    return Problem(problem.path, f"line {line}: {problem.message}" if line else problem.message, problem.hint)
+
+
+def _settings(form: SettingsForm, machine: Machine) -> Settings:
+    timing = form.timing
+    windows = Timing(**{**timing.model_dump(), "release_shares": tuple(timing.release_shares)})
+    engine = EngineSettings(
+        policy=form.policy,
+        timing=windows.scaled(form.time_scale) if form.time_scale != 1 else windows,
+        listen_ports=form.balancer.internal_ports,
+        listen_address=form.balancer.listen_address,
+        **form.engine.model_dump(),
+    )
+    return Settings(
+        engine=engine,
+        sources=tuple(_source(source, machine) for source in form.sources),
+        balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port),
+        runtime=RuntimeSettings(form.runtime.kind, form.runtime.ports, form.runtime.cgroup_parent),
+    )
+
+
+def _source(form: PrivateForm | FakeCloudForm, machine: Machine) -> Source:
+    if isinstance(form, FakeCloudForm):
+        types = tuple(
+            HostType(
+                name=one.name,
+                resources=Resources(one.cpus, one.memory),
+                price_usd_per_hour=one.price_usd_per_hour,
+                labels=tuple(sorted(one.labels.items())),
+                boot_s=one.boot_s,
+            )
+            for one in form.types
+        )
+        stock = tuple((one.name, one.stock) for one in form.types if one.stock is not None)
+        return FakeCloudSource(form.name, types, stock)
+    share = slice_of(machine, form.hosts)
+    resources = Resources(
+        cpu_millis=share.cpu_millis if form.cpus is None else form.cpus,
+        memory_bytes=share.memory_bytes if form.memory is None else form.memory,
+    )
+    host_type = HostType(
+        name="host",
+        resources=resources,
+        price_usd_per_hour=form.price_usd_per_hour,
+        labels=tuple(sorted(form.labels.items())),
+    )
+    return PrivateSource(form.name, host_type, form.hosts)

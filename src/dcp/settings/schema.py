@@ -1,0 +1,205 @@
+"""The form of `dcp.yaml`: every key with its default, its unit (the end of its name) and its bounds.
+
+`docs/dcp.yaml` is the same, for people; a test keeps the two alike.
+"""
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from dcp.engine.settings import EngineSettings
+from dcp.kernel.units import parse_bytes, parse_cpu_millis
+from dcp.orchestration.scaling.model import Policy, Timing
+from dcp.orchestration.services.validate import NAME
+from dcp.settings.model import RuntimeSettings
+
+_ENGINE = EngineSettings()
+_TIMING = Timing()
+_RUNTIME = RuntimeSettings()
+_RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
+LABEL = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
+
+
+def _port_range(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return value
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 1 <= int(match[1]) <= int(match[2]) <= 65535:
+        raise ValueError("not a range of ports such as 18000-18999")
+    return int(match[1]), int(match[2])
+
+
+def _cpu_millis(value: Any) -> int:
+    found = parse_cpu_millis(value) if isinstance(value, str | int | float) else 0
+    if found <= 0:
+        raise ValueError("not a number of processors above 0 such as 0.5")
+    return found
+
+
+def _memory_bytes(value: Any) -> int:
+    found = parse_bytes(value) if isinstance(value, str | int) else 0
+    if found <= 0:
+        raise ValueError("not a size above 0 such as 512M")
+    return found
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value) or len(value) > 40:
+        raise ValueError("not a name: use lower-case letters, digits, - and _, at most 40")
+    return value
+
+
+def _label_value(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _rising_to_one(shares: list[float]) -> list[float]:
+    if not shares or sorted(set(shares)) != shares or shares[0] <= 0 or shares[-1] != 1:
+        raise ValueError("must rise from above 0 to 1")
+    return shares
+
+
+Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
+PortRange = Annotated[tuple[int, int], BeforeValidator(_port_range)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Cpus = Annotated[int, BeforeValidator(_cpu_millis)]
+Memory = Annotated[int, BeforeValidator(_memory_bytes)]
+CpusOrAuto = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else _cpu_millis(value))]
+MemoryOrAuto = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else _memory_bytes(value))]
+Name = Annotated[str, AfterValidator(_name)]
+Labels = dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, BeforeValidator(_label_value)]]
+Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TimingForm(_Form):
+    """The windows of scaling before `time_scale` divides them."""
+
+    sample_s: Seconds = _TIMING.sample_s
+    samples: Annotated[int, Field(ge=1, le=60)] = _TIMING.samples
+    agree: Annotated[int, Field(ge=1, le=60)] = _TIMING.agree
+    growth_ratio: Annotated[float, Field(gt=1, le=100)] = _TIMING.growth_ratio
+    catch_up_s: Seconds = _TIMING.catch_up_s
+    shrink_after_s: Seconds = _TIMING.shrink_after_s
+    shrink_every_s: Seconds = _TIMING.shrink_every_s
+    release_shares: Annotated[list[float], AfterValidator(_rising_to_one)] = list(_TIMING.release_shares)
+    host_linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _TIMING.host_linger_s
+
+    @model_validator(mode="after")
+    def _agreement_is_possible(self) -> "TimingForm":
+        if self.agree > self.samples:
+            raise ValueError(f"agree is {self.agree}, but only {self.samples} samples are looked at")
+        return self
+
+
+class PrivateForm(_Form):
+    """A private pool. `auto` shares this machine equally among `hosts` slices."""
+
+    name: Name
+    kind: Literal["private"]
+    hosts: Annotated[int, Field(ge=1, le=100_000)]
+    cpus: CpusOrAuto = None
+    memory: MemoryOrAuto = None
+    price_usd_per_hour: Price = 0.0
+    labels: Labels = Field(default_factory=dict)
+
+
+class TypeForm(_Form):
+    """A type of host that a cloud has."""
+
+    name: Name
+    cpus: Cpus
+    memory: Memory
+    price_usd_per_hour: Price = 0.0
+    boot_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.0
+    stock: Annotated[int, Field(ge=0)] | None = None
+    labels: Labels = Field(default_factory=dict)
+
+
+class FakeCloudForm(_Form):
+    """A cloud that exists only here."""
+
+    name: Name
+    kind: Literal["fake-cloud"]
+    types: Annotated[list[TypeForm], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _types_differ(self) -> "FakeCloudForm":
+        _refuse_twice([one.name for one in self.types], "type")
+        return self
+
+
+SourceForm = Annotated[PrivateForm | FakeCloudForm, Field(discriminator="kind")]
+SOURCE_KINDS = frozenset({"private", "fake-cloud"})
+
+
+class BalancerForm(_Form):
+    """Where and how the proxy listens."""
+
+    kind: Literal["envoy"] = "envoy"
+    listen_address: Annotated[str, Field(min_length=1)] = _ENGINE.listen_address
+    internal_ports: PortRange = _ENGINE.listen_ports
+    admin_port: Port | None = None
+
+
+class RuntimeForm(_Form):
+    """What instances run in."""
+
+    kind: Literal["process"] = "process"
+    ports: PortRange = _RUNTIME.ports
+    cgroup_parent: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = _RUNTIME.cgroup_parent
+
+
+class EngineForm(_Form):
+    """Limits and periods of the engine, in real time: `time_scale` does not touch them."""
+
+    lease_ttl_s: Annotated[float, Field(ge=0.5, le=3600)] = _ENGINE.lease_ttl_s
+    poll_s: Seconds = _ENGINE.poll_s
+    busy_poll_s: Seconds = _ENGINE.busy_poll_s
+    drain_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _ENGINE.drain_limit_s
+    boot_limit_s: Seconds = _ENGINE.boot_limit_s
+    lost_after_s: Seconds = _ENGINE.lost_after_s
+    stock_memory_s: Seconds = _ENGINE.stock_memory_s
+    keep_samples_s: Seconds = _ENGINE.keep_samples_s
+    seed: int = _ENGINE.seed
+    parallel_calls: Annotated[int, Field(ge=1, le=1000)] = _ENGINE.parallel_calls
+
+
+def default_sources() -> list[SourceForm]:
+    """Return what is used where the file names no source: this machine in eight slices, no cloud."""
+    return [PrivateForm(name="local", kind="private", hosts=8)]
+
+
+class SettingsForm(_Form):
+    """The whole file."""
+
+    policy: Policy = Policy.GATED
+    time_scale: Annotated[float, Field(ge=1, le=10_000)] = 1.0
+    timing: TimingForm = TimingForm()
+    sources: Annotated[list[SourceForm], Field(min_length=1)] = Field(default_factory=default_sources)
+    balancer: BalancerForm = BalancerForm()
+    runtime: RuntimeForm = RuntimeForm()
+    engine: EngineForm = EngineForm()
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> "SettingsForm":
+        _refuse_twice([source.name for source in self.sources], "source")
+        inside, outside = self.runtime.ports, self.balancer.internal_ports
+        if inside[0] <= outside[1] and outside[0] <= inside[1]:
+            raise ValueError("runtime.ports and balancer.internal_ports overlap; each port can have one owner")
+        looked_at_s = math.ceil(self.timing.samples * self.timing.sample_s / self.time_scale)
+        if self.engine.keep_samples_s < 2 * looked_at_s:
+            kept_s = self.engine.keep_samples_s
+            raise ValueError(f"engine.keep_samples_s is {kept_s:g}, less than twice the {looked_at_s} s looked at")
+        return self
+
+
+def _refuse_twice(names: list[str], noun: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"there are two {noun}s called {name}")
