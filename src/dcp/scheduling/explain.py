@@ -16,9 +16,9 @@ def explain(fleet: Fleet, ask: Ask, left: int) -> Unplaced:
     refusals = tuple(
         Refusal(str(reason), count) for reason, count in sorted(hosts.items(), key=lambda item: -item[1]) if count
     )
-    one = "1 instance fits" if left == 1 else f"{left:,} instances fit"
+    many = "1 instance fits" if left == 1 else f"{left:,} instances fit"
     asked = f" ({ask.count:,} were asked for)" if ask.count > left else ""
-    words = f"{ask.service}: {one} on no host{asked}: {_counts(fleet, ask, refusals)}"
+    words = f"{ask.service}: {many} on no host{asked}: {_counts(fleet, ask, refusals)}"
     return Unplaced(ask.service, left, refusals, f"{words}; {smallest_change(fleet, ask, room)}")
 
 
@@ -37,8 +37,8 @@ def smallest_change(fleet: Fleet, ask: Ask, room: Room) -> str:
     if kept_out.any():
         ruled = _by_constraint(ask)
         return f"without {ruled}, {_hosts(int(np.count_nonzero(kept_out)))} would have room"
-    allowed = f" that meets {_by_constraint(ask)}" if ask.constraints else ""
-    return f"one more host{allowed} with {describe(ask.resources)} free would let one more fit"
+    which = f" that meets {_by_constraint(ask)}" if ask.constraints else ""
+    return f"one more host{which} with {describe(ask.resources)} free would let one more fit"
 
 
 def describe(resources: Resources) -> str:

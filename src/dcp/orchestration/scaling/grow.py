@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 
 from dcp.orchestration.scaling.model import Policy, ScalingState
-from dcp.orchestration.scaling.reading import Reading, judged_below_fatal, waiting_falls, waiting_too_many
+from dcp.orchestration.scaling.reading import Reading, catches_up, judged_below_fatal, waiting_too_many
 from dcp.orchestration.scaling.situation import ROUNDING, Situation, elastic_of
 from dcp.orchestration.scaling.verdict import (
     Verdict,
@@ -50,7 +50,7 @@ def _below_fatal(situation: Situation, reading: Reading) -> Verdict:
         words = f"{_fired(situation, reading)}; {count_of(reading.not_there_yet)} of {reading.target:,} still to come"
         return _held(reading, "coming", words)
     judged = judged_below_fatal(reading, situation.timing.agree)
-    if judged and not waiting_falls(reading, situation.timing.agree):
+    if judged and not catches_up(reading, situation.timing):
         return _still_below_fatal(situation, reading)
     return _held(reading, "catching-up", f"{_fired(situation, reading)}; {_catching_up(situation, reading, judged)}")
 
@@ -72,10 +72,9 @@ def _presses(situation: Situation, caller: Reading) -> bool:
 
     While it does, it sends a rush that ends by itself; a dependency that the rush really hurts fires on its own.
     """
-    agree = situation.timing.agree
     if not caller.fires or caller.not_there_yet or _too_small(situation, caller):
         return caller.fires
-    return bool(judged_below_fatal(caller, agree)) and not waiting_falls(caller, agree)
+    return bool(judged_below_fatal(caller, situation.timing.agree)) and not catches_up(caller, situation.timing)
 
 
 def _still_below_fatal(situation: Situation, reading: Reading) -> Verdict:
@@ -161,7 +160,7 @@ def _sized(situation: Situation, reading: Reading) -> str:
 
 def _catching_up(situation: Situation, reading: Reading, judged: bool | None) -> str:
     waiting = reading.present[-1].waiting
-    if waiting_falls(reading, situation.timing.agree):
+    if catches_up(reading, situation.timing):
         return f"all {reading.target:,} serve and fewer requests wait from sample to sample, now {waiting:,}"
     if judged is None:
         return f"all {reading.target:,} serve, for fewer than the {situation.timing.agree} samples it takes to judge"

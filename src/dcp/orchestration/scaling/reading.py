@@ -100,10 +100,16 @@ def waiting_too_many(reading: Reading) -> float:
     return max(0.0, reading.present[-1].waiting - held)
 
 
-def waiting_falls(reading: Reading, newest: int) -> bool:
-    """Return whether fewer requests waited in each of the `newest` measured windows than in the one before."""
-    waiting = [sample.waiting for sample in reading.present[-newest:]]
-    return len(waiting) == newest and all(b < a for a, b in pairwise(waiting))
+def catches_up(reading: Reading, timing: Timing) -> bool:
+    """Return whether the queue is being worked off, fast enough to be gone within `Timing.catch_up_s`.
+
+    In each of the newest `Timing.agree` measured windows fewer requests waited than in the one before.
+    """
+    newest = reading.present[-timing.agree :]
+    if len(newest) < timing.agree or any(b.waiting >= a.waiting for a, b in pairwise(newest)):
+        return False
+    fewer_per_s = (newest[0].waiting - newest[-1].waiting) / max(newest[-1].at - newest[0].at, timing.sample_s)
+    return waiting_too_many(reading) <= fewer_per_s * timing.catch_up_s
 
 
 def judged_below_fatal(reading: Reading, newest: int) -> bool | None:

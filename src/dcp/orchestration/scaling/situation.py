@@ -18,7 +18,7 @@ from dcp.orchestration.scaling.reading import (
     read_service,
     waiting_too_many,
 )
-from dcp.orchestration.services.model import ApplicationSpec, Capacity, Elastic
+from dcp.orchestration.services.model import ApplicationSpec, Capacity, Elastic, ServiceSpec
 
 ROUNDING = 1e-9
 """Keeps 0.3 x 10 from asking for a fourth instance."""
@@ -134,10 +134,18 @@ def _demand(
     demand: dict[str, float] = {}
     for name in reversed(order):
         demand[name] = max(own[name], sent[name])
+        passes_on = min(demand[name], _most_it_passes_on(spec.service(name)))
         for call in spec.service(name).calls:
             if call.service in sent:
-                sent[call.service] += demand[name] * call.per_request
+                sent[call.service] += passes_on * call.per_request
     return demand
+
+
+def _most_it_passes_on(service: ServiceSpec) -> float:
+    """Return the requests/s that a service can answer at its maximum: more never reaches what it calls."""
+    if service.capacity is None:
+        return math.inf
+    return service.max_instances * service.capacity.requests_per_s
 
 
 def _from_outside(

@@ -44,5 +44,8 @@ def test_requests_that_only_wait_are_not_counted_again_in_each_window() -> None:
 
 @given(st.integers(1, 1000), st.integers(1, 10**6), st.integers(0, 10**6))
 def test_more_load_never_raises_the_level(instances: int, requests: int, more: int) -> None:
-    before, after = water_level(instances, CAPACITY, fast(requests)), water_level(instances, CAPACITY, fast(requests + more))
+    before, after = (
+        water_level(instances, CAPACITY, fast(requests)),
+        water_level(instances, CAPACITY, fast(requests + more)),
+    )
     assert before is not None and after is not None and after <= before

@@ -100,9 +100,7 @@ class SmallWorld:
                 arriving[call.service] += self._draw(answered * call.per_request)
             service.samples.append(self._sample(name, arriving[name], answered, service, latency_ms))
 
-    def _sample(
-        self, name: str, arrived: float, answered: float, service: Running, latency_ms: float
-    ) -> Sample | None:
+    def _sample(self, name: str, arrived: float, answered: float, service: Running, latency_ms: float) -> Sample | None:
         if self.blind(self.tick, name):
             return None
         done = round(answered)
