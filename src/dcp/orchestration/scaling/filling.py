@@ -48,11 +48,14 @@ def fill_new_hosts(asks: Sequence[Ask], offers: Sequence[Offer]) -> tuple[Filled
 
 
 def fill(offer: Offer, asks: Sequence[Ask]) -> Filled | None:
-    """Return one host of `offer` with as much of `asks` as it holds, the largest instances first; None if nothing."""
+    """Return one host of `offer` with as much of `asks` as it holds; None if it holds nothing.
+
+    Those with constraints come first, as they fit on fewer offers, and among them and the others the largest instances.
+    """
     host = candidate_of(offer, "new")
     free = host.total
     taken: dict[str, Ask] = {}
-    for ask in sorted(asks, key=lambda ask: -_share(ask.resources, host.total)):
+    for ask in sorted(asks, key=lambda ask: (not ask.constraints, -_share(ask.resources, host.total))):
         count = 0 if unmet_constraint(host, ask.constraints) else _times(ask, free)
         if count:
             taken[ask.service] = replace(ask, count=count)

@@ -75,7 +75,7 @@ def _place_on_new(
     """Return the new hosts that are used, by identifier, and what goes there: spread, if all that fitted still fits."""
     hosts = {_name(host.offer, last_host + number): host for number, host in enumerate(filled, 1)}
     spread = place(asks, tuple(candidate_of(host.offer, name) for name, host in hosts.items()), seed).assignments
-    if len(spread) < sum(host.count for host in filled):
+    if Counter(one.service for one in spread) != _counts(filled):
         spread = tuple(
             assignment
             for name, host in hosts.items()
@@ -86,6 +86,13 @@ def _place_on_new(
     names = {name: _name(offer, last_host + number) for number, (name, offer) in enumerate(kept, 1)}
     renamed = tuple(replace(assignment, host_id=names[assignment.host_id]) for assignment in spread)
     return {names[name]: offer for name, offer in kept}, renamed
+
+
+def _counts(filled: tuple[Filled, ...]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for host in filled:
+        counts.update({ask.service: ask.count for ask in host.asks})
+    return counts
 
 
 def _name(offer: Offer, number: int) -> str:
