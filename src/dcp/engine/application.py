@@ -102,9 +102,12 @@ class ApplicationWorker:
         return True
 
     def _remembers_something_new(self, plan: ApplicationPlan, loaded: Loaded) -> bool:
-        if any(loaded.rows[decision.service].decision != decision for decision in plan.targets):
-            return True
-        return bool(self._news(plan))
+        unplaced = _unplaced(plan)
+        return bool(self._news(plan)) or any(
+            (row.decision, row.unplaced) != (decision, unplaced.get(decision.service, 0))
+            for decision in plan.targets
+            for row in (loaded.rows[decision.service],)
+        )
 
     def _news(self, plan: ApplicationPlan) -> tuple[Event, ...]:
         """Holds and refusals become an event when they begin, not at every look."""
@@ -205,7 +208,9 @@ def _service(
     specs = {application.revision: application.spec}
     for revision in {instance.spec_revision for instance in own} - set(specs):
         specs[revision] = applications.spec_at(connection, application.name, revision)
-    outdated = frozenset(i.id for i in own if _is_outdated(specs[i.spec_revision], spec))
+    outdated = frozenset(
+        i.id for i in own if i.spec_revision != application.revision and _is_outdated(specs[i.spec_revision], spec)
+    )
     bounded = spec.restart.condition == RestartCondition.ANY and not spec.restart.max_attempts
     since = context.clock.now() - spec.restart.window_s if bounded else application.applied_at
     failures = tuple(
@@ -252,11 +257,17 @@ def _complaints(plan: ApplicationPlan) -> dict[str, Event]:
     return said
 
 
+def _unplaced(plan: ApplicationPlan) -> dict[str, int]:
+    return {ServiceKey.parse(one.service).name: one.count for one in plan.unplaced}
+
+
 def _write(connection: Connection, plan: ApplicationPlan, loaded: Loaded, news: tuple[Event, ...]) -> None:
     """Write the whole plan or, if anything it was decided from changed meanwhile, nothing."""
     snapshot = loaded.snapshot
+    unplaced = _unplaced(plan)
     for decision in plan.targets:
-        applications.decide_service(connection, loaded.rows[decision.service], decision)
+        row = loaded.rows[decision.service]
+        applications.decide_service(connection, row, decision, unplaced.get(decision.service, 0))
     if plan.changes_anything:
         counters.take(connection, "plan", snapshot.last_plan, 1)
         counters.take(connection, "host", snapshot.last_host, len(plan.hosts))

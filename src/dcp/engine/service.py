@@ -19,6 +19,7 @@ from dcp.kernel.events import Event
 from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, decide_service
 from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
 from dcp.orchestration.services.states import ENDED, InstanceState
+from dcp.orchestration.traffic.gate import gate_open
 from dcp.orchestration.traffic.model import Endpoint
 from dcp.store import applications, events, hosts, instances
 from dcp.store.leases import Lease
@@ -36,7 +37,7 @@ class _Loaded:
     host_states: Mapping[str, HostState]
     serving: Mapping[str, int]
     targets: Mapping[str, int]
-    achievable: Mapping[str, int]
+    attainable: Mapping[str, int]
     urls: Mapping[str, str]
     """Address of every service of the application, for its instances' environment."""
 
@@ -89,8 +90,8 @@ class ServiceWorker:
             specs=specs,
             host_states={host.id: host.state for host in hosts.current(connection) if host.id in used},
             serving=instances.serving_counts(connection, self._key.application),
-            achievable=instances.wanted_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
+            attainable={row.key.name: row.attainable for row in rows},
             urls={row.key.name: f"http://{address}:{row.listen_port}" for row in rows},
         )
 
@@ -120,7 +121,7 @@ class ServiceWorker:
             instances=views,
             serving=loaded.serving,
             targets=loaded.targets,
-            achievable=loaded.achievable,
+            attainable=loaded.attainable,
         )
 
     async def _requests_in_flight(self, own: tuple[Instance, ...]) -> dict[str, int]:
@@ -141,6 +142,7 @@ class ServiceWorker:
         now = self._context.clock.now()
 
         def work(connection: Connection) -> dict[str, Instance]:
+            _check_gates(connection, steps)
             written = {
                 step.instance.id: instances.change(
                     connection, step.instance, _after(step, observations.get(step.instance.id), now)
@@ -260,6 +262,19 @@ class ServiceWorker:
         if changed or any(i.state not in ENDED | {InstanceState.SERVING, InstanceState.PLACED} for i in current):
             return settings.busy_poll_s
         return settings.poll_s
+
+
+def _check_gates(connection: Connection, steps: tuple[Step, ...]) -> None:
+    """Refuse to pass a gate that closed since the snapshot was taken. Raises Stale."""
+    for step in steps:
+        if step.after != InstanceState.SERVING or not step.instance.gate:
+            continue
+        serving = instances.serving_counts(connection, step.instance.application)
+        rows = applications.service_rows(connection, step.instance.application)
+        targets = {row.key.name: row.scaling.target for row in rows}
+        attainable = {row.key.name: row.attainable for row in rows}
+        if gate_open(step.instance.gate, serving, targets, attainable):
+            raise Stale(f"the gate of {step.instance.id} closed meanwhile")
 
 
 def _after(step: Step, seen: Observation | None, now: float) -> Instance:

@@ -60,8 +60,8 @@ def _of_instance(connection: Connection, instance: Instance) -> Answer:
         serving = instances.serving_counts(connection, instance.application)
         rows = applications.service_rows(connection, instance.application)
         targets = {row.key.name: row.scaling.target for row in rows}
-        achievable = instances.wanted_counts(connection, instance.application)
-        closed = gate_open(instance.gate, serving, targets, achievable)
+        attainable = {row.key.name: row.attainable for row in rows}
+        closed = gate_open(instance.gate, serving, targets, attainable)
         lines.append(f"held at its gate: {closed}" if closed else "its gate is open; it takes traffic next")
     return _answer(connection, instance.subject, f"{instance.id} is {instance.state} ({instance.reason})", lines)
 

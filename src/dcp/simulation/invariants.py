@@ -11,12 +11,13 @@ from sqlalchemy import Connection, func, select
 
 from dcp.hosts.model import HostType
 from dcp.hosts.states import HostState
-from dcp.orchestration.services.model import ServiceKey
+from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.model import Endpoint
+from dcp.store import applications
 from dcp.store import instances as instance_rows
-from dcp.store.codec import from_json
-from dcp.store.tables import hosts, instances, services
+from dcp.store.codec import from_known_json
+from dcp.store.tables import hosts, instances
 
 
 class Violation(AssertionError):
@@ -33,12 +34,19 @@ class Invariants:
     _types: dict[str, HostType] = field(default_factory=dict)
     _seen_serving: set[str] = field(default_factory=set)
     _stop_asked: set[str] = field(default_factory=set)
-    _sources: dict[str, str] = field(default_factory=dict)
 
     def after_write(self, connection: Connection) -> None:
         """No host is over-committed, and a cloud host is asked for only while the private pool is taken."""
         self.checks += 1
         live = instances.c.ended_at.is_(None)
+        for instance_id in connection.execute(
+            select(instances.c.id).where(instances.c.state == str(InstanceState.SERVING))
+        ).scalars():
+            if instance_id not in self._seen_serving:
+                self._seen_serving.add(instance_id)
+                instance = instance_rows.find(connection, instance_id)
+                assert instance is not None
+                self.gate_passed(connection, instance)
         used = connection.execute(
             select(instances.c.host_id, func.sum(instances.c.cpu_millis), func.sum(instances.c.memory_bytes))
             .where(live)
@@ -59,37 +67,32 @@ class Invariants:
         for row in rows:
             if row.id in self._types:
                 continue
-            self._types[row.id] = from_json(HostType, row.host_type)
+            self._types[row.id] = from_known_json(HostType, row.host_type)
             if row.kind == "cloud" and taken < self.private_hosts:
                 self._break(f"{row.id} was asked for while {self.private_hosts - taken} private hosts are free")
 
-    def endpoints_set(self, connection: Connection, key: ServiceKey, endpoints: tuple[Endpoint, ...]) -> None:
-        """No instance takes traffic before its gate, and none after it was asked to stop."""
+    def gate_passed(self, connection: Connection, instance: Instance) -> None:
+        """An instance that begins to serve does so with its gate open at that very write."""
+        self.checks += 1
+        serving = instance_rows.serving_counts(connection, instance.application)
+        rows = {row.key.name: row for row in applications.service_rows(connection, instance.application)}
+        for condition in instance.gate:
+            row = rows.get(condition.service)
+            wanted = min(condition.serving_at_least, max(1, row.attainable)) if row else 0
+            if serving.get(condition.service, 0) < wanted:
+                self._break(f"{instance.id} passes its gate while {condition.service} serves {serving} of {wanted}")
+
+    def endpoints_set(self, connection: Connection, endpoints: tuple[Endpoint, ...]) -> None:
+        """Only what the ledger lets serve takes traffic, and nothing that was asked to stop."""
         self.checks += 1
         for endpoint in endpoints:
             if endpoint.draining:
                 continue
             if endpoint.instance_id in self._stop_asked:
                 self._break(f"{endpoint.instance_id} gets traffic after it was asked to stop")
-            if endpoint.instance_id not in self._seen_serving:
-                self._seen_serving.add(endpoint.instance_id)
-                self._gate_was_open(connection, key, endpoint.instance_id)
-
-    def _gate_was_open(self, connection: Connection, key: ServiceKey, instance_id: str) -> None:
-        instance = instance_rows.find(connection, instance_id)
-        if instance is None or instance.state != InstanceState.SERVING:
-            self._break(f"{instance_id} gets traffic, the ledger says {instance.state if instance else 'nothing'}")
-        for condition in instance.gate:
-            serving = instance_rows.serving_counts(connection, key.application).get(condition.service, 0)
-            wanted = min(condition.serving_at_least, self._target(connection, key.application, condition.service))
-            coming = instance_rows.wanted_counts(connection, key.application).get(condition.service, 0)
-            if serving < min(wanted, max(1, coming)):
-                self._break(f"{instance_id} gets traffic while {condition.service} serves {serving} of {wanted}")
-
-    def _target(self, connection: Connection, application: str, service: str) -> int:
-        from_row = select(services.c.scaling).where(services.c.key == f"{application}/{service}")
-        text = connection.execute(from_row).scalar_one_or_none()
-        return int(from_json(dict, text)["target"]) if text else 0
+            instance = instance_rows.find(connection, endpoint.instance_id)
+            if instance is None or (instance.state != InstanceState.SERVING and instance.serving_at is None):
+                self._break(f"{endpoint.instance_id} gets traffic, the ledger has it as {instance}")
 
     def stopping(self, instance_id: str, endpoints: tuple[Endpoint, ...]) -> None:
         """Nothing is stopped while the balancer still has it."""

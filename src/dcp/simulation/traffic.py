@@ -1,4 +1,4 @@
-"""Requests as a fluid: every service is a queue in front of its serving instances; what it answers calls its dependencies.
+"""Requests as a fluid: every service is a queue before its serving instances; what it answers calls its dependencies.
 
 Counts what the real balancer counts, so that the engine's own sampling and decisions run on it unchanged.
 """

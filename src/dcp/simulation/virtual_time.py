@@ -9,6 +9,8 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from dcp.simulation.crash import SimulatedCrash
+
 T = TypeVar("T")
 
 
@@ -44,4 +46,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def run_virtual(work: Coroutine[Any, Any, T]) -> T:
     """Run `work` to its end on a fresh virtual loop and return its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.get_loop().set_exception_handler(_report_all_but_crashes)
         return runner.run(work)
+
+
+def _report_all_but_crashes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tasks of a dead controller end with SimulatedCrash and nobody awaits them: that is meant."""
+    if not isinstance(context.get("exception"), SimulatedCrash):
+        loop.default_exception_handler(context)

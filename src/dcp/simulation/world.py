@@ -26,7 +26,7 @@ from dcp.store.database import InlineDatabase
 
 T = TypeVar("T")
 TICK_S = 0.5
-PRIVATE_HOSTS = 8
+PRIVATE_HOSTS = 4
 
 
 class CheckedDatabase:
@@ -61,7 +61,7 @@ class CheckedBalancer(FakeBalancer):
 
     async def set_endpoints(self, service: ServiceKey, endpoints: tuple[Endpoint, ...], fence: int) -> None:
         await super().set_endpoints(service, endpoints, fence)
-        await self._database.read(lambda connection: self._invariants.endpoints_set(connection, service, endpoints))
+        await self._database.read(lambda connection: self._invariants.endpoints_set(connection, endpoints))
 
 
 class CheckedRuntime(FakeRuntime):

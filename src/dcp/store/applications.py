@@ -7,7 +7,7 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 from dcp.kernel.errors import Stale
 from dcp.orchestration.scaling.model import ScalingState, TargetDecision
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey
-from dcp.store.codec import from_json, to_json
+from dcp.store.codec import from_json, from_known_json, to_json
 from dcp.store.tables import applications, revisions, samples, services
 
 
@@ -31,7 +31,14 @@ class ServiceRow:
     listen_port: int
     scaling: ScalingState
     decision: TargetDecision | None
+    unplaced: int
+    """Instances of the target that fit on no host that there is or could be; gates do not wait for them."""
     version: int
+
+    @property
+    def attainable(self) -> int:
+        """How many instances can be had now."""
+        return max(0, self.scaling.target - self.unplaced)
 
 
 def names(connection: Connection) -> tuple[str, ...]:
@@ -55,7 +62,7 @@ def find(connection: Connection, name: str) -> Application | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    spec = from_json(ApplicationSpec, row.spec)
+    spec = from_known_json(ApplicationSpec, row.spec)
     return Application(row.name, row.revision, row.removing, row.applied_at, row.version, spec)
 
 
@@ -64,7 +71,7 @@ def spec_at(connection: Connection, name: str, revision: int) -> ApplicationSpec
     text = connection.execute(
         select(revisions.c.spec).where(and_(revisions.c.application == name, revisions.c.revision == revision))
     ).scalar_one()
-    return from_json(ApplicationSpec, text)
+    return from_known_json(ApplicationSpec, text)
 
 
 def put(connection: Connection, spec: ApplicationSpec, before: Application | None, now: float) -> int:
@@ -121,6 +128,7 @@ def service_rows(connection: Connection, application: str | None = None) -> tupl
             listen_port=row.listen_port,
             scaling=from_json(ScalingState, row.scaling),
             decision=from_json(TargetDecision, row.decision) if row.decision else None,
+            unplaced=row.unplaced,
             version=row.version,
         )
         for row in connection.execute(query)
@@ -137,6 +145,7 @@ def add_service(connection: Connection, key: ServiceKey, listen_port: int, scali
             listen_port=listen_port,
             scaling=to_json(ScalingState, scaling),
             decision="",
+            unplaced=0,
             version=1,
         )
     )
@@ -153,8 +162,8 @@ def drop_service(connection: Connection, key: ServiceKey) -> None:
     connection.execute(delete(services).where(services.c.key == str(key)))
 
 
-def decide_service(connection: Connection, row: ServiceRow, decision: TargetDecision) -> None:
-    """Store a decision and what scaling remembers; guarded by the row's version."""
+def decide_service(connection: Connection, row: ServiceRow, decision: TargetDecision, unplaced: int) -> None:
+    """Store a decision, what scaling remembers and what found no host; guarded by the row's version."""
     _changed_one(
         connection.execute(
             update(services)
@@ -162,6 +171,7 @@ def decide_service(connection: Connection, row: ServiceRow, decision: TargetDeci
             .values(
                 scaling=to_json(ScalingState, decision.state),
                 decision=to_json(TargetDecision, decision),
+                unplaced=unplaced,
                 version=row.version + 1,
             )
         ).rowcount,

@@ -1,7 +1,7 @@
 """Frozen dataclasses to JSON text and back, by the types alone (Pydantic's TypeAdapter)."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -22,6 +22,12 @@ def to_json(kind: Any, value: object) -> str:
 def from_json(kind: Any, text: str) -> Any:
     """Return the value of type `kind` that `to_json` wrote."""
     return _adapter(kind).validate_json(text)
+
+
+@lru_cache(maxsize=1024)
+def from_known_json(kind: Any, text: str) -> Any:
+    """Return the value of `to_json`, one object for the same text: for frozen values that are read all the time."""
+    return from_json(kind, text)
 
 
 def numbers_to_json(numbers: Mapping[str, Number]) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, insert, select, update
 from dcp.hosts.model import Host, HostType, SourceKind
 from dcp.hosts.states import ENDED, HostState, advance_host
 from dcp.kernel.errors import Stale
-from dcp.store.codec import from_json, to_json
+from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import hosts
 
 
@@ -56,7 +56,7 @@ def out_of_stock_since(connection: Connection, since: float) -> frozenset[tuple[
     query = select(hosts.c.source, hosts.c.host_type).where(
         and_(hosts.c.reason == "out-of-stock", hosts.c.changed_at > since)
     )
-    return frozenset((row.source, from_json(HostType, row.host_type).name) for row in connection.execute(query))
+    return frozenset((row.source, from_known_json(HostType, row.host_type).name) for row in connection.execute(query))
 
 
 def _values(host: Host) -> dict[str, object]:
@@ -85,6 +85,6 @@ def _host(row: Row[tuple[object, ...]]) -> Host:
             **data,
             "kind": SourceKind(data["kind"]),
             "state": HostState(data["state"]),
-            "host_type": from_json(HostType, data["host_type"]),
+            "host_type": from_known_json(HostType, data["host_type"]),
         }
     )

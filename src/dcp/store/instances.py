@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
-from dcp.orchestration.services.states import ENDED, WANTED, InstanceState, advance_instance
-from dcp.store.codec import from_json, to_json
+from dcp.orchestration.services.states import ENDED, InstanceState, advance_instance
+from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import instances
 
 _Gate = tuple[GateCondition, ...]
@@ -86,22 +86,6 @@ def serving_counts(connection: Connection, application: str) -> dict[str, int]:
     return {service: int(number) for service, number in connection.execute(query)}
 
 
-def wanted_counts(connection: Connection, application: str) -> dict[str, int]:
-    """Return how many instances of each service serve or are on their way, and are not asked to leave."""
-    query = (
-        select(instances.c.service, func.count())
-        .where(
-            and_(
-                instances.c.application == application,
-                instances.c.state.in_(sorted(str(state) for state in WANTED)),
-                instances.c.leave_reason == "",
-            )
-        )
-        .group_by(instances.c.service)
-    )
-    return {service: int(number) for service, number in connection.execute(query)}
-
-
 def unended_among(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
     """Return those of `ids` that the ledger knows and that have not ended."""
     query = select(instances.c.id).where(and_(instances.c.id.in_(tuple(ids)), instances.c.ended_at.is_(None)))
@@ -162,7 +146,7 @@ def _values(instance: Instance) -> dict[str, object]:
 def _instance(row: Row[tuple[object, ...]]) -> Instance:
     data = dict(row._mapping)
     resources = Resources(data.pop("cpu_millis"), data.pop("memory_bytes"))
-    gate = from_json(_Gate, data["gate"]) if data["gate"] else ()
+    gate = from_known_json(_Gate, data["gate"]) if data["gate"] else ()
     return Instance(**{**data, "gate": gate, "state": InstanceState(data["state"]), "resources": resources})
 
 

@@ -1,6 +1,8 @@
 """The tables. Every row that more than one writer may touch carries a `version`; see `docs/states.md` for the states.
 
-Values inside JSON columns are the frozen dataclasses of the layers, written and read by `store.codec`.
+Values inside JSON columns are the frozen dataclasses of the layers, written and read by `store.codec`. Text has no
+length, because only one of the two databases would keep it, and names compare by code point on both, because a
+server's language must not decide an order.
 """
 
 from sqlalchemy import (
@@ -11,27 +13,34 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
 
+NAME = Text().with_variant(Text(collation="C"), "postgresql")
+"""An identifier or a code, compared and sorted by code point."""
+SECONDS = Float(53)
+"""Seconds since the epoch; double precision, so that a Python float comes back as it went."""
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column that is called INTEGER, which holds 64 bits there."""
+
 applications = Table(
     "applications",
     metadata,
-    Column("name", String(100), primary_key=True),
+    Column("name", NAME, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("removing", Boolean, nullable=False),
-    Column("applied_at", Float(53), nullable=False),
+    Column("applied_at", SECONDS, nullable=False),
     Column("version", Integer, nullable=False),
 )
 
 revisions = Table(
     "revisions",
     metadata,
-    Column("application", String(100), primary_key=True),
+    Column("application", NAME, primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("spec", Text, nullable=False),
 )
@@ -39,37 +48,40 @@ revisions = Table(
 services = Table(
     "services",
     metadata,
-    Column("key", String(200), primary_key=True),
-    Column("application", String(100), nullable=False),
-    Column("name", String(100), nullable=False),
-    Column("listen_port", Integer, nullable=False, unique=True),
+    Column("key", NAME, primary_key=True),
+    Column("application", NAME, nullable=False),
+    Column("name", NAME, nullable=False),
+    Column("listen_port", Integer, nullable=False),
     Column("scaling", Text, nullable=False),
     Column("decision", Text, nullable=False),
+    Column("unplaced", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    UniqueConstraint("listen_port", name="services_listen_port"),
+    Index("services_by_application", "application"),
 )
 
 instances = Table(
     "instances",
     metadata,
-    Column("id", String(150), primary_key=True),
-    Column("application", String(100), nullable=False),
-    Column("service", String(100), nullable=False),
-    Column("host_id", String(150), nullable=False),
+    Column("id", NAME, primary_key=True),
+    Column("application", NAME, nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("host_id", NAME, nullable=False),
     Column("spec_revision", Integer, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("plan_id", String(50), nullable=False),
-    Column("created_at", Float(53), nullable=False),
+    Column("state", NAME, nullable=False),
+    Column("plan_id", NAME, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
     Column("cpu_millis", Integer, nullable=False),
     Column("memory_bytes", BigInteger, nullable=False),
     Column("gate", Text, nullable=False),
-    Column("not_before", Float(53), nullable=False),
-    Column("address", String(100), nullable=False),
+    Column("not_before", SECONDS, nullable=False),
+    Column("address", NAME, nullable=False),
     Column("port", Integer, nullable=False),
-    Column("changed_at", Float(53), nullable=False),
-    Column("serving_at", Float(53)),
-    Column("ended_at", Float(53)),
-    Column("leave_reason", String(50), nullable=False),
-    Column("reason", String(50), nullable=False),
+    Column("changed_at", SECONDS, nullable=False),
+    Column("serving_at", SECONDS),
+    Column("ended_at", SECONDS),
+    Column("leave_reason", NAME, nullable=False),
+    Column("reason", NAME, nullable=False),
     Column("version", Integer, nullable=False),
     Index("instances_by_service", "application", "service", "ended_at"),
     Index("instances_by_end", "ended_at"),
@@ -78,29 +90,30 @@ instances = Table(
 hosts = Table(
     "hosts",
     metadata,
-    Column("id", String(150), primary_key=True),
-    Column("source", String(100), nullable=False),
-    Column("kind", String(20), nullable=False),
+    Column("id", NAME, primary_key=True),
+    Column("source", NAME, nullable=False),
+    Column("kind", NAME, nullable=False),
     Column("host_type", Text, nullable=False),
-    Column("state", String(20), nullable=False),
-    Column("requested_at", Float(53), nullable=False),
-    Column("changed_at", Float(53), nullable=False),
-    Column("billed_from", Float(53)),
-    Column("billed_until", Float(53)),
-    Column("address", String(100), nullable=False),
-    Column("reason", String(50), nullable=False),
+    Column("state", NAME, nullable=False),
+    Column("requested_at", SECONDS, nullable=False),
+    Column("changed_at", SECONDS, nullable=False),
+    Column("billed_from", SECONDS),
+    Column("billed_until", SECONDS),
+    Column("address", NAME, nullable=False),
+    Column("reason", NAME, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("not_before", Float(53), nullable=False),
+    Column("not_before", SECONDS, nullable=False),
     Column("version", Integer, nullable=False),
-    Index("hosts_by_source", "source", "state"),
+    Index("hosts_by_state", "state", "source"),
+    Index("hosts_by_reason", "reason", "changed_at"),
 )
 
 plans = Table(
     "plans",
     metadata,
-    Column("id", String(50), primary_key=True),
-    Column("application", String(100), nullable=False),
-    Column("at", Float(53), nullable=False),
+    Column("id", NAME, primary_key=True),
+    Column("application", NAME, nullable=False),
+    Column("at", SECONDS, nullable=False),
     Column("body", Text, nullable=False),
     Index("plans_by_application", "application", "at"),
 )
@@ -108,47 +121,51 @@ plans = Table(
 samples = Table(
     "samples",
     metadata,
-    Column("service", String(200), primary_key=True),
-    Column("at", Float(53), primary_key=True),
+    Column("service", NAME, primary_key=True),
+    Column("at", SECONDS, primary_key=True),
     Column("sample", Text),
     Column("counters", Text),
+    Index("samples_by_end", "at"),
 )
 
 leases = Table(
     "leases",
     metadata,
-    Column("subject", String(250), primary_key=True),
-    Column("owner", String(50), nullable=False),
+    Column("subject", NAME, primary_key=True),
+    Column("owner", NAME, nullable=False),
     Column("token", BigInteger, nullable=False),
-    Column("expires_at", Float(53), nullable=False),
+    Column("expires_at", SECONDS, nullable=False),
+    Index("leases_by_owner", "owner"),
 )
 
 controllers = Table(
     "controllers",
     metadata,
-    Column("id", String(50), primary_key=True),
-    Column("address", String(200), nullable=False),
-    Column("started_at", Float(53), nullable=False),
-    Column("seen_at", Float(53), nullable=False),
+    Column("id", NAME, primary_key=True),
+    Column("address", NAME, nullable=False),
+    Column("started_at", SECONDS, nullable=False),
+    Column("seen_at", SECONDS, nullable=False),
 )
 
 events = Table(
     "events",
     metadata,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("at", Float(53), nullable=False),
-    Column("subject", String(250), nullable=False),
-    Column("reason", String(50), nullable=False),
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("at", SECONDS, nullable=False),
+    Column("subject", NAME, nullable=False),
+    Column("reason", NAME, nullable=False),
     Column("words", Text, nullable=False),
-    Column("before", String(200), nullable=False),
-    Column("after", String(200), nullable=False),
+    Column("before", NAME, nullable=False),
+    Column("after", NAME, nullable=False),
     Column("numbers", Text, nullable=False),
     Index("events_by_subject", "subject", "seq"),
+    # A number is never given twice, also when the newest events were dropped: readers remember it.
+    sqlite_autoincrement=True,
 )
 
 counters = Table(
     "counters",
     metadata,
-    Column("name", String(50), primary_key=True),
+    Column("name", NAME, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )

@@ -57,8 +57,8 @@ class ServiceLife:
     serving: Mapping[str, int]
     """Serving instances of every service of the application."""
     targets: Mapping[str, int]
-    achievable: Mapping[str, int]
-    """Instances of every service that serve or are still on their way."""
+    attainable: Mapping[str, int]
+    """Instances of every service that there is room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _from_held(view: InstanceView, life: ServiceLife) -> Step | None:
         return Step(instance, InstanceState.STOPPING, instance.leave_reason, "left before it took traffic")
     if _failing(view):
         return Step(instance, InstanceState.STOPPING, "unhealthy", _check_words(view))
-    if gate_open(instance.gate, life.serving, life.targets, life.achievable):
+    if gate_open(instance.gate, life.serving, life.targets, life.attainable):
         return None
     if not instance.gate:
         return Step(instance, InstanceState.SERVING, "no-gate", "healthy, nothing to wait for: takes traffic")

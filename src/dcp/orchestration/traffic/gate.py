@@ -43,20 +43,20 @@ def gate_open(
     gate: tuple[GateCondition, ...],
     serving: Mapping[str, int],
     targets: Mapping[str, int],
-    achievable: Mapping[str, int] | None = None,
+    attainable: Mapping[str, int] | None = None,
 ) -> str:
     """Return "" if the gate is open, else which dependency misses how many.
 
     A condition never asks for more than the dependency's present target, so a gate does not outlive the plan that set
-    it. Where `achievable` is given (instances of each service that serve or can still be expected to), a gate does not
-    wait for more than that either, but for one at least: a dependency that cannot be completed (no host left, one
-    instance that crashes again and again) must not keep the healthy rest of a surge plan out of service.
+    it. Where `attainable` is given (instances of each service that there is room for), a gate does not wait for more
+    than that either, but for one at least: a dependency that finds no host for its last instance must not keep the rest
+    of a surge plan out of service. A dependency that keeps failing does hold its dependants' new instances back.
     """
     missing = []
     for condition in gate:
         wanted = min(condition.serving_at_least, targets.get(condition.service, 0))
-        if achievable is not None:
-            wanted = min(wanted, max(1, achievable.get(condition.service, 0)))
+        if attainable is not None:
+            wanted = min(wanted, max(1, attainable.get(condition.service, 0)))
         present = serving.get(condition.service, 0)
         if present < wanted:
             missing.append(f"{wanted - present} more of {condition.service} must serve ({present} of {wanted} do)")

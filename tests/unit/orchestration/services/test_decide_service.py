@@ -42,7 +42,7 @@ def view(one: Instance, **changes: object) -> InstanceView:
 
 def steps(*views: InstanceView, serving: dict[str, int] | None = None) -> tuple[Step, ...]:
     targets = {"user": 5}
-    life = ServiceLife(NOW, 30.0, views, serving or {}, targets, achievable={"user": 5})
+    life = ServiceLife(NOW, 30.0, views, serving or {}, targets, attainable={"user": 5})
     return decide_service(life)
 
 

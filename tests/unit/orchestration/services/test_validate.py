@@ -27,7 +27,9 @@ USER = ServiceSpec("user", ("serve",), Resources(500, 64 * MIB))
 
 
 def paths(*services: ServiceSpec, name: str = "shop") -> list[str]:
-    return [problem.path for problem in problems_of(ApplicationSpec(name, services))]
+    problems = problems_of(ApplicationSpec(name, services))
+    assert all(problem.hint for problem in problems), "every problem says what to do"
+    return [problem.path for problem in problems]
 
 
 def test_a_sound_specification_has_no_problems() -> None:
