@@ -8,34 +8,42 @@ given to `read` or `write` cannot await.
 """
 
 import asyncio
-import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Engine, NestedTransaction
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from dcp.kernel.errors import DcpError, Stale, Unavailable
+from dcp.store.connections import READERS, Patience, open_engine, reading, writing
+from dcp.store.faults import lost, translated, translating
+from dcp.store.jobs import Job, Jobs
+from dcp.store.schema import bring_to_head
 from dcp.store.tables import metadata
 
 T = TypeVar("T")
 GROUP_LIMIT = 256
 """Writes committed together at most; bounds how long the first of a group waits."""
+CLOSE_LIMIT_S = 30.0
 
 
 class Database(Protocol):
-    """Runs functions in transactions."""
+    """Runs functions in transactions.
+
+    Both raise Unavailable when the database cannot be used (after `close` too); whatever the function itself raises
+    comes through. A function must not end its transaction nor keep the connection.
+    """
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Return `work(connection)`, run in one read transaction."""
+        """Return `work(connection)`. All of it sees the database at one moment; it cannot write."""
         ...
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Return `work(connection)` after it was committed. If it raises, nothing of it stays."""
+        """Return `work(connection)` after it was committed. If it raises, nothing of it stays.
+
+        Stale: a constraint showed that another writer was first. Where the awaiting task is cancelled, and where
+        Unavailable says that the connection broke, the write may have been committed all the same: load again.
+        """
         ...
 
     def close(self) -> None:
@@ -43,101 +51,89 @@ class Database(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Write:
-    work: Callable[[Connection], Any]
-    done: Future[Any]
+def open_database(url: str, patience: Patience | None = None) -> "ThreadedDatabase":
+    """Open the database at `url`, with its tables brought up to date first.
 
-
-def open_engine(url: str) -> Engine:
-    """Return an engine for `sqlite:///PATH`, `sqlite://` (memory) or `postgresql+psycopg://…`."""
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=8)
-    in_memory = url in ("sqlite://", "sqlite:///:memory:")
-    options: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 30}, **options)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, so that a write takes its lock at once
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("dcp_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+    Any number of controllers may do so at once. Raises InvalidInput for a URL that is none of ours; Unavailable when
+    the server is away, the directory cannot be written, or a newer dcp has written the tables.
+    """
+    engine = open_engine(url, patience)
+    try:
+        with translating():
+            bring_to_head(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return ThreadedDatabase(engine)
 
 
 class ThreadedDatabase:
-    """SQLite or PostgreSQL behind threads: many readers, one writer with group commit."""
+    """SQLite or PostgreSQL behind threads: a few readers, one writer with group commit.
+
+    The threads are daemons: a process that forgets to close ends all the same, and loses only what was not
+    acknowledged.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_loop, name="dcp-store-writer", daemon=True)
-        self._writer.start()
+        self._reads = Jobs(consumers=READERS)
+        self._writes = Jobs(consumers=1)
+        self._threads = [
+            threading.Thread(target=self._write_loop, name="dcp-store-writer", daemon=True),
+            *(
+                threading.Thread(target=self._read_loop, name=f"dcp-store-reader-{number}", daemon=True)
+                for number in range(READERS)
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.to_thread(self._read, work)
+        result: T = await asyncio.wrap_future(self._reads.put(work))
+        return result
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        done: Future[T] = Future()
-        self._writes.put(_Write(work, done))
-        return await asyncio.wrap_future(done)
+        result: T = await asyncio.wrap_future(self._writes.put(work))
+        return result
 
     def close(self) -> None:
-        self._writes.put(None)
-        self._writer.join(timeout=30)
+        self._writes.close()
+        self._reads.close()
+        for thread in self._threads:
+            thread.join(timeout=CLOSE_LIMIT_S)
         self._engine.dispose()
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
+    def _read_loop(self) -> None:
+        while group := self._reads.take(1):
+            self._read(group.pop())
+
+    def _read(self, job: Job) -> None:
         try:
-            with self._engine.connect() as connection, connection.begin():
-                return work(connection)
-        except DBAPIError as error:
-            raise _translated(error) from error
+            with reading(self._engine) as connection:
+                result = job.work(connection)
+        except BaseException as error:
+            job.fail(translated(error))
+        else:
+            job.succeed(result)
 
     def _write_loop(self) -> None:
-        while True:
-            group = self._next_group()
-            if group is None:
-                return
+        while group := self._writes.take(GROUP_LIMIT):
             self._commit(group)
 
-    def _next_group(self) -> list[_Write] | None:
-        first = self._writes.get()
-        if first is None:
-            return None
-        group = [first]
-        while len(group) < GROUP_LIMIT:
-            try:
-                following = self._writes.get_nowait()
-            except queue.Empty:
-                break
-            if following is None:
-                self._writes.put(None)
-                break
-            group.append(following)
-        return group
-
-    def _commit(self, group: list[_Write]) -> None:
-        outcomes: list[tuple[_Write, Any, BaseException | None]] = []
+    def _commit(self, group: list[Job]) -> None:
         try:
-            with self._engine.connect().execution_options(dcp_write=True) as connection, connection.begin():
-                for write in group:
-                    outcomes.append((write, *_run_in_savepoint(connection, write.work)))
-        except SQLAlchemyError as error:
-            for write in group:
-                _settle(write, None, _translated(error))
+            with writing(self._engine) as connection:
+                outcomes = [_run_in_savepoint(connection, job.work) for job in group]
+        except Exception as error:
+            for job in group:
+                job.fail(lost(error))
             return
-        for write, result, failure in outcomes:
-            _settle(write, result, failure)
+        for job, (result, failure) in zip(group, outcomes, strict=True):
+            if failure is None:
+                job.succeed(result)
+            else:
+                job.fail(failure)
+        group.clear()  # the loop waits with it in hand: let results go
 
 
 class InlineDatabase:
@@ -145,56 +141,38 @@ class InlineDatabase:
 
     def __init__(self) -> None:
         self._engine = open_engine("sqlite://")
-        metadata.create_all(self._engine)
+        with writing(self._engine) as connection:
+            metadata.create_all(connection)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.connect() as connection, connection.begin():
+        with translating(), reading(self._engine) as connection:
             return work(connection)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                return work(connection)
-        except DBAPIError as error:
-            raise _translated(error) from error
+        with translating(), writing(self._engine) as connection:
+            return work(connection)
 
     def close(self) -> None:
         self._engine.dispose()
 
 
 def _run_in_savepoint(connection: Connection, work: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
+    """Return the result of `work` or its error; raise only if the whole transaction is lost."""
     savepoint = connection.begin_nested()
     try:
         result = work(connection)
-    except DBAPIError as error:
-        savepoint.rollback()
-        return None, _translated(error)
-    except Exception as error:
-        savepoint.rollback()
-        return None, error
+    except BaseException as error:
+        _undo(connection, savepoint, error)
+        return None, translated(error)
     savepoint.commit()
     return result, None
 
 
-def _settle(write: _Write, result: Any, failure: BaseException | None) -> None:
-    if not write.done.set_running_or_notify_cancel():
-        return
-    if failure is not None:
-        write.done.set_exception(failure)
-    else:
-        write.done.set_result(result)
-
-
-def _translated(error: SQLAlchemyError) -> DcpError:
-    """A constraint that a racing writer met first means that our plan is old; anything else, that the store is away."""
-    if isinstance(error, DBAPIError) and not isinstance(error, OperationalError):
-        name = type(error.orig).__name__
-        if name in ("IntegrityError", "UniqueViolation", "SerializationFailure", "DeadlockDetected"):
-            return Stale(f"another writer was first: {error.orig}")
-    if isinstance(error, OperationalError) and type(error.orig).__name__ in (
-        "DeadlockDetected",
-        "SerializationFailure",
-    ):
-        return Stale(f"another writer was first: {error.orig}")
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return Unavailable(f"the database failed: {cause}", hint="is its disk full, or the server down?")
+def _undo(connection: Connection, savepoint: NestedTransaction, error: BaseException) -> None:
+    try:
+        savepoint.rollback()
+        broken = connection.invalidated
+    except SQLAlchemyError:  # SQLite gives the whole transaction up when its disk is full
+        broken = True
+    if broken:
+        raise error if isinstance(error, DBAPIError) else PendingRollbackError("the connection broke")

@@ -1,0 +1,153 @@
+"""The first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+SECONDS = sa.Float(53)
+
+
+def upgrade() -> None:
+    """Make every table."""
+    _applications()
+    _instances()
+    _hosts()
+    _history()
+    _coordination()
+
+
+def _applications() -> None:
+    op.create_table(
+        "applications",
+        sa.Column("name", NAME, primary_key=True),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("removing", sa.Boolean, nullable=False),
+        sa.Column("applied_at", SECONDS, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "revisions",
+        sa.Column("application", NAME, primary_key=True),
+        sa.Column("revision", sa.Integer, primary_key=True),
+        sa.Column("spec", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "services",
+        sa.Column("key", NAME, primary_key=True),
+        sa.Column("application", NAME, nullable=False),
+        sa.Column("name", NAME, nullable=False),
+        sa.Column("listen_port", sa.Integer, nullable=False),
+        sa.Column("scaling", sa.Text, nullable=False),
+        sa.Column("decision", sa.Text, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.UniqueConstraint("listen_port", name="services_listen_port"),
+    )
+    op.create_index("services_by_application", "services", ["application"])
+
+
+def _instances() -> None:
+    op.create_table(
+        "instances",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("application", NAME, nullable=False),
+        sa.Column("service", NAME, nullable=False),
+        sa.Column("host_id", NAME, nullable=False),
+        sa.Column("spec_revision", sa.Integer, nullable=False),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("plan_id", NAME, nullable=False),
+        sa.Column("created_at", SECONDS, nullable=False),
+        sa.Column("cpu_millis", sa.Integer, nullable=False),
+        sa.Column("memory_bytes", sa.BigInteger, nullable=False),
+        sa.Column("gate", sa.Text, nullable=False),
+        sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("address", NAME, nullable=False),
+        sa.Column("port", sa.Integer, nullable=False),
+        sa.Column("changed_at", SECONDS, nullable=False),
+        sa.Column("serving_at", SECONDS),
+        sa.Column("ended_at", SECONDS),
+        sa.Column("leave_reason", NAME, nullable=False),
+        sa.Column("reason", NAME, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_index("instances_by_service", "instances", ["application", "service", "ended_at"])
+    op.create_index("instances_by_end", "instances", ["ended_at"])
+
+
+def _hosts() -> None:
+    op.create_table(
+        "hosts",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("source", NAME, nullable=False),
+        sa.Column("kind", NAME, nullable=False),
+        sa.Column("host_type", sa.Text, nullable=False),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("requested_at", SECONDS, nullable=False),
+        sa.Column("changed_at", SECONDS, nullable=False),
+        sa.Column("billed_from", SECONDS),
+        sa.Column("billed_until", SECONDS),
+        sa.Column("address", NAME, nullable=False),
+        sa.Column("reason", NAME, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_index("hosts_by_state", "hosts", ["state", "source"])
+    op.create_index("hosts_by_reason", "hosts", ["reason", "changed_at"])
+
+
+def _history() -> None:
+    op.create_table(
+        "plans",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("application", NAME, nullable=False),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_index("plans_by_application", "plans", ["application", "at"])
+    op.create_table(
+        "samples",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("at", SECONDS, primary_key=True),
+        sa.Column("sample", sa.Text),
+        sa.Column("counters", sa.Text),
+    )
+    op.create_index("samples_by_end", "samples", ["at"])
+    op.create_table(
+        "events",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("subject", NAME, nullable=False),
+        sa.Column("reason", NAME, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("before", NAME, nullable=False),
+        sa.Column("after", NAME, nullable=False),
+        sa.Column("numbers", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("events_by_subject", "events", ["subject", "seq"])
+
+
+def _coordination() -> None:
+    op.create_table(
+        "leases",
+        sa.Column("subject", NAME, primary_key=True),
+        sa.Column("owner", NAME, nullable=False),
+        sa.Column("token", sa.BigInteger, nullable=False),
+        sa.Column("expires_at", SECONDS, nullable=False),
+    )
+    op.create_index("leases_by_owner", "leases", ["owner"])
+    op.create_table(
+        "controllers",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("address", NAME, nullable=False),
+        sa.Column("started_at", SECONDS, nullable=False),
+        sa.Column("seen_at", SECONDS, nullable=False),
+    )
+    op.create_table(
+        "counters",
+        sa.Column("name", NAME, primary_key=True),
+        sa.Column("value", sa.BigInteger, nullable=False),
+    )
