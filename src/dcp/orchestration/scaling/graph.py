@@ -41,11 +41,6 @@ def dependants_of(spec: ApplicationSpec, name: str) -> frozenset[str]:
     return _reachable(reversed_edges(direct_dependencies(spec)), name)
 
 
-def callers_of(spec: ApplicationSpec, name: str) -> frozenset[str]:
-    """Return every service whose load reaches `name`, directly or through others."""
-    return _reachable(reversed_edges(direct_callees(spec)), name)
-
-
 def closure(edges: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     """Return, for every service, all that its edges lead to, directly or through others, sorted."""
     return {name: tuple(sorted(_reachable(edges, name))) for name in edges}

@@ -59,7 +59,8 @@ def place_with_new_hosts(
     assignments = _in_order(asks, (*first.assignments, *second))
     there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
     unplaced = _unplaced(asks, assignments, there, _left(offers, new), seed)
-    new_hosts = tuple(NewHost(name, offer, _why(name, offer, second, offers)) for name, offer in new.items())
+    loads = _by_host(second)
+    new_hosts = tuple(NewHost(name, offer, _why(offer, loads[name], offers)) for name, offer in new.items())
     return HostPlan(Placement(assignments, unplaced), new_hosts)
 
 
@@ -109,10 +110,16 @@ def _with(
 ) -> tuple[Candidate, ...]:
     """Return the hosts as they are once the assignments are there."""
     sizes = {ask.service: ask.resources for ask in asks}
-    added: dict[str, Counter[str]] = {}
-    for assignment in assignments:
-        added.setdefault(assignment.host_id, Counter())[assignment.service] += 1
+    added = _by_host(assignments)
     return tuple(_loaded(host, added.get(host.host_id, Counter()), sizes) for host in hosts)
+
+
+def _by_host(assignments: tuple[Assignment, ...]) -> Mapping[str, Counter[str]]:
+    """Return how many instances of each service every host gets."""
+    found: dict[str, Counter[str]] = {}
+    for assignment in assignments:
+        found.setdefault(assignment.host_id, Counter())[assignment.service] += 1
+    return found
 
 
 def _loaded(host: Candidate, added: Counter[str], sizes: Mapping[str, Resources]) -> Candidate:
@@ -150,9 +157,8 @@ def _unplaced(
     return tuple(found)
 
 
-def _why(host_id: str, offer: Offer, assignments: tuple[Assignment, ...], offers: tuple[Offer, ...]) -> str:
+def _why(offer: Offer, counts: Counter[str], offers: tuple[Offer, ...]) -> str:
     """Say in words what the host is for and why it comes from this source."""
-    counts = Counter(assignment.service for assignment in assignments if assignment.host_id == host_id)
     load = " and ".join(f"{count:,} of {service}" for service, count in counts.items())
     size = describe(offer.host_type.resources)
     if offer.kind is SourceKind.PRIVATE:
