@@ -11,7 +11,7 @@ its group (as systemd does) leaves the instances alone.
 import errno
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ CONTROLLERS = ("cpu", "memory")
 PERIOD_US = 100_000
 MIN_QUOTA_US = 1_000
 """The kernel refuses a smaller quota: 10 thousandths of a processor at this period."""
+_MKDIR_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,17 @@ class Cgroups:
         for hierarchy in self._usable:
             _rmdir(self._folder(hierarchy, f"i-{instance_id}"))
 
-    def remove_others(self, keep: set[str]) -> None:
-        """Drop every empty group of ours whose instance is not in `keep`: what a crash left behind."""
+    def remove_others(self, is_known: Callable[[str], bool]) -> None:
+        """Drop every empty group of ours whose instance is not known: what a crash left behind.
+
+        Asked after the group was seen: whoever makes one has made its instance known before.
+        """
         for hierarchy in self._usable:
             folder = hierarchy.mount / self._relative
             for name in _subfolders(folder):
-                if name.startswith("i-") and name.removeprefix("i-") not in keep:
+                kind, _, rest = name.partition("-")
+                maker = rest.partition("-")[0]
+                if (kind == "i" and not is_known(rest)) or (kind == "probe" and not Path("/proc", maker).exists()):
                     _rmdir(folder / name)
 
     def close(self) -> None:
@@ -135,11 +141,13 @@ class Cgroups:
 
     def _create(self, hierarchy: Hierarchy, name: str, resources: Resources) -> Path:
         folder = self._folder(hierarchy, name)
-        try:
-            folder.mkdir(exist_ok=True)
-        except FileNotFoundError:
-            self._prepare_parents(hierarchy)
-            folder.mkdir(exist_ok=True)
+        for _ in range(_MKDIR_TRIES):
+            try:
+                folder.mkdir(exist_ok=True)
+                break
+            except FileNotFoundError:
+                # At first use; or another controller found the parents empty and dropped them at this moment.
+                self._prepare_parents(hierarchy)
         for file, value in _limits(hierarchy, resources).items():
             _write(folder / file, value)
         return folder / "cgroup.procs"
@@ -150,7 +158,7 @@ class Cgroups:
             if hierarchy.version == 2:
                 _delegate(folder, hierarchy.controllers)
             folder = folder / part
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(exist_ok=True, parents=True)
         if hierarchy.version == 2:
             _delegate(folder, hierarchy.controllers)
 

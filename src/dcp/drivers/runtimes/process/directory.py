@@ -10,6 +10,7 @@
         leader                    "PID START_TICKS BOOT_ID": written once by the launched process itself; this is the
                                   moment from which the instance counts as started
         ended.json                written once nothing of the instance runs any more
+      trash/                      folders of forgotten instances, for the moment that removing them takes
 
 Nothing is synced to the platter: after a crash of the machine no process lives either, so an instance whose files were
 lost really was not started.
@@ -56,6 +57,10 @@ class StateDirectory:
         self.root = root
         self._instances = root / "instances"
         self._instances.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._trash = root / "trash"
+        self._trash.mkdir(exist_ok=True, mode=0o700)
+        for left in self._trash.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
         self.owner = _claim_owner(root)
         self._specs: dict[str, tuple[tuple[int, int], Spec]] = {}
 
@@ -127,9 +132,7 @@ class StateDirectory:
         """Drop an instance's folder; the caller holds its lock. What is absent is success."""
         self._specs.pop(instance_id, None)
         # Renamed first, so that nobody can see half a folder.
-        trash = self.root / "trash"
-        trash.mkdir(exist_ok=True, mode=0o700)
-        target = trash / f"{instance_id}.{secrets.token_hex(4)}"
+        target = self._trash / f"{instance_id}.{secrets.token_hex(4)}"
         try:
             self.path(instance_id).rename(target)
         except FileNotFoundError:

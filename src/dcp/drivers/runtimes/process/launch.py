@@ -127,6 +127,7 @@ def spawn(launch: Launch, lock_descriptor: int, log_descriptor: int) -> int:
                 [*arguments, *join[:2], *command],
                 plain,
                 file_actions=[
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in _leaking_descriptors()),
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log, 1),
                     (os.POSIX_SPAWN_DUP2, log, 2),
@@ -139,6 +140,19 @@ def spawn(launch: Launch, lock_descriptor: int, log_descriptor: int) -> int:
             )
         _wait_for_hangup(reader)
     return pid
+
+
+def _leaking_descriptors() -> list[int]:
+    """Return what would be inherited: descriptors that our own starter left open for us, never one of Python's."""
+    numbers = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 (three times faster)
+    return [number for number in numbers if number > 2 and _is_inheritable(number)]
+
+
+def _is_inheritable(descriptor: int) -> bool:
+    try:
+        return os.get_inheritable(descriptor)
+    except OSError:
+        return False
 
 
 def _raise_descriptor(descriptor: int, given: ExitStack) -> int:

@@ -3,7 +3,7 @@
 A reservation is a symbolic link `ports/PORT -> INSTANCE_ID`: made in one step, together with its content, and seen by
 every controller that shares the directory. Ports are given in turn, not lowest first: a port that was just freed may
 still be in somebody's list of endpoints. Whoever reserves holds the lock until the instance's spec names the port, so
-a link without such a spec was left by a crash and is taken back when the range runs out.
+a link without such a spec was left by a crash and is taken back.
 """
 
 import os
@@ -64,6 +64,11 @@ class PortRange:
                 path.unlink()
         except FileNotFoundError:
             return
+
+    def take_back(self, in_use: Callable[[int, str], bool]) -> None:
+        """Drop every reservation that stands for no living instance."""
+        with self.lock():
+            self._take_back(in_use)
 
     def _take_next(self, lock: Lock, instance_id: str) -> int | None:
         # The lock file holds the next port to try, for all controllers and over restarts.
