@@ -57,6 +57,7 @@ class InvalidInput(DcpError):
         noun = "problem" if count == 1 else "problems"
         super().__init__(f"{subject}: {count} {noun}: " + "; ".join(str(problem) for problem in problems))
         self.problems = problems
+        self.subject = subject
 
 
 class NotFound(DcpError):

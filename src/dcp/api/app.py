@@ -1,0 +1,40 @@
+"""The REST API: endpoints below /api/v1, metrics at /metrics, one lock in front, one shape of errors.
+
+There is no page of interactive documentation: it would fetch scripts from the internet, and a browser does not send
+the token. `openapi.json` is for the tool of your choice.
+"""
+
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
+
+from dcp import __version__
+from dcp.api.auth import RequireToken
+from dcp.api.faults import ERRORS, handle_errors
+from dcp.api.routes import METRICS, ROUTERS
+from dcp.engine.context import Context
+
+PREFIX = "/api/v1"
+OPENAPI = f"{PREFIX}/openapi.json"
+
+
+def create_app(context: Context, token: str) -> FastAPI:
+    """Return the API of one controller; nothing of it answers without the token."""
+    app = FastAPI(
+        title="dcp",
+        version=__version__,
+        summary="Carries microservices through traffic surges",
+        openapi_url=OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+        # Written into openapi.json; what refuses is RequireToken.
+        dependencies=[Security(HTTPBearer(auto_error=False, description="The token of the state directory"))],
+    )
+    app.state.context = context
+    for router in ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    app.include_router(METRICS)
+    handle_errors(app)
+    app.add_middleware(RequireToken, token=token)
+    return app
+

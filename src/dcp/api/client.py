@@ -1,0 +1,160 @@
+"""The client that the command line and the demonstration use: a method for each endpoint, errors as their own tree."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from dcp.api.errors import error_of
+from dcp.api.state_directory import default_state, found_server, read_token
+from dcp.kernel.errors import Denied, InvalidInput, Problem, Unavailable
+from dcp.orchestration.services.model import ApplicationSpec
+
+Json = dict[str, Any]
+TIMEOUT_S = 30.0
+START_HINT = "start one: dcp serve"
+
+
+class Client:
+    """Calls one controller. Every method raises the errors of `dcp.kernel.errors` and nothing else on purpose."""
+
+    def __init__(self, url: str, token: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InvalidInput((Problem("server", f"{url!r} is not an address", "such as http://127.0.0.1:8700"),))
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_S,
+            transport=transport,
+            # A proxy of the environment must not see the token, and cannot reach a controller on this machine.
+            trust_env=False,
+        )
+
+    @classmethod
+    def found(cls, state: Path | None = None, *, server: str | None = None, token: str | None = None) -> Self:
+        """Return a client of the controller that serves a state directory.
+
+        `server` and `token`, else DCP_SERVER and DCP_TOKEN, go before what the directory says.
+        Raises Unavailable if no controller is known, Denied if there is no token that can be read.
+        """
+        folder = state or default_state()
+        url = server or os.environ.get("DCP_SERVER")
+        if not url:
+            listening = found_server(folder)
+            if listening is None:
+                raise Unavailable(f"no controller is known in {folder}", hint=f"{START_HINT}, or name one: --server")
+            url = listening.url
+        return cls(url, token or os.environ.get("DCP_TOKEN") or _token_in(folder))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def status(self) -> Json:
+        """Return what serves here and which applications there are."""
+        return self._get("status")
+
+    def applications(self) -> Json:
+        """Return every application."""
+        return self._get("applications")
+
+    def application(self, name: str) -> Json:
+        """Return one application with its services as they are wanted."""
+        return self._get(f"applications/{_part(name)}")
+
+    def apply(self, spec: ApplicationSpec, *, dry_run: bool = False, expected_revision: int | None = None) -> Json:
+        """Make `spec` the wanted state, or with `dry_run` only say what that would change."""
+        body = {"spec": asdict(spec), "dry_run": dry_run, "expected_revision": expected_revision}
+        return self._call("POST", "applications", json=body)
+
+    def remove(self, name: str) -> Json:
+        """Ask for an application to be drained, stopped and forgotten."""
+        return self._call("DELETE", f"applications/{_part(name)}")
+
+    def services(self) -> Json:
+        """Return every service at a glance."""
+        return self._get("services")
+
+    def instances(self, application: str = "", service: str = "", *, ended: bool = False) -> Json:
+        """Return instances that live, with `ended` also those that do not any more."""
+        return self._get("instances", application=application, service=service, all="true" if ended else "")
+
+    def logs(self, instance: str, tail: int = 100) -> Json:
+        """Return the last lines that an instance wrote."""
+        return self._get(f"instances/{_part(instance)}/logs", tail=str(tail))
+
+    def hosts(self) -> Json:
+        """Return hosts that were not given back."""
+        return self._get("hosts")
+
+    def events(self, after: int | None = None, *, limit: int = 100, subject: str = "") -> Json:
+        """Return up to `limit` events after a place in the log; without `after` the last ones."""
+        return self._get("events", after="" if after is None else str(after), limit=str(limit), subject=subject)
+
+    def plans(self, application: str = "") -> Json:
+        """Return the last plans that changed something."""
+        return self._get("plans", application=application)
+
+    def plan(self, plan_id: str) -> Json:
+        """Return one plan as it was applied."""
+        return self._get(f"plans/{_part(plan_id)}")
+
+    def next_plan(self, application: str) -> Json:
+        """Return the plan that would be applied now."""
+        return self._get(f"applications/{_part(application)}/plan")
+
+    def why(self, subject: str) -> Json:
+        """Return why a subject is as it is."""
+        return self._get(f"why/{'/'.join(_part(part) for part in subject.split('/'))}")
+
+    def cost(self) -> Json:
+        """Return what the hosts cost so far."""
+        return self._get("cost")
+
+    def _get(self, path: str, **query: str) -> Json:
+        return self._call("GET", path, params={name: value for name, value in query.items() if value})
+
+    def _call(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object = None) -> Json:
+        try:
+            answer = self._http.request(method, f"/api/v1/{path}", params=params, json=json)
+        except httpx.ConnectError as error:
+            raise Unavailable(f"no controller at {self.url}", hint=START_HINT) from error
+        except httpx.TimeoutException as error:
+            hint = "it is overloaded or hangs; see its log"
+            raise Unavailable(f"the controller at {self.url} did not answer in {TIMEOUT_S:g} s", hint=hint) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise Unavailable(f"the controller at {self.url} cannot be talked to: {error}") from error
+        try:
+            body = answer.json()
+        except ValueError as error:
+            raise error_of(answer.status_code, None) from error
+        if not answer.is_success or not isinstance(body, dict):
+            raise error_of(answer.status_code, body)
+        return body
+
+
+def _part(text: str) -> str:
+    """Return text as one part of a path."""
+    return quote(text, safe="")
+
+
+def _token_in(folder: Path) -> str:
+    try:
+        return read_token(folder)
+    except FileNotFoundError as error:
+        hint = "set DCP_TOKEN, or name the controller's directory with --state"
+        raise Denied(f"there is no token in {folder}", hint=hint) from error

@@ -1,0 +1,109 @@
+"""Prometheus metrics, read from the store at each scrape: whichever controller is asked, the numbers are the same."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection
+
+from dcp import __version__
+from dcp.engine import queries
+from dcp.engine.queries import HostSummary, ServiceSummary
+from dcp.orchestration.services.model import Instance
+from dcp.orchestration.services.states import LIVE
+from dcp.store import events, instances, leases
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one scrape saw."""
+
+    services: tuple[ServiceSummary, ...]
+    instances: tuple[Instance, ...]
+    hosts: tuple[HostSummary, ...]
+    cost_usd: dict[str, float]
+    events: int
+    leases: dict[str, int]
+    """Leases held now, by controller."""
+
+
+def take_reading(connection: Connection, now: float) -> Reading:
+    """Return everything that the metrics are made of, in one transaction."""
+    return Reading(
+        services=queries.services(connection),
+        instances=instances.live(connection),
+        hosts=queries.host_list(connection),
+        cost_usd=queries.cost_usd_by_source(connection, now),
+        events=events.count(connection),
+        leases=Counter(owner for owner, _ in leases.held(connection, now).values()),
+    )
+
+
+def exposition(reading: Reading) -> bytes:
+    """Return the reading in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Once(reading))
+    return generate_latest(registry)
+
+
+class _Once(Collector):
+    """Hands one reading to the registry's writer."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterable[Metric]:
+        yield _gauge("dcp_info", "The version that answers.", ["version"], [((__version__,), 1)])
+        yield from _of_services(self._reading.services)
+        yield from _of_fleet(self._reading)
+        total = CounterMetricFamily("dcp_events", "Events in the log.")
+        total.add_metric([], self._reading.events)
+        yield total
+
+
+def _of_services(services: tuple[ServiceSummary, ...]) -> Iterator[Metric]:
+    labels = ["application", "service"]
+    for name, words, attribute in (
+        ("dcp_target_instances", "Instances wanted.", "target"),
+        ("dcp_serving_instances", "Instances that take traffic.", "serving"),
+        (
+            "dcp_water_level",
+            "Capacity of the serving instances divided by the live load; higher is safer.",
+            "water_level",
+        ),
+        ("dcp_slow_ratio", "Share of completed requests slower than the service's slow threshold.", "slow_ratio"),
+        ("dcp_requests_per_second", "Requests that arrived, in the last sample.", "requests_per_s"),
+        ("dcp_requests_waiting", "Requests under way at the end of the last sample.", "waiting"),
+    ):
+        measured = [((s.application, s.name), getattr(s, attribute)) for s in services]
+        yield _gauge(name, words, labels, [(key, value) for key, value in measured if value is not None])
+
+
+def _of_fleet(reading: Reading) -> Iterator[Metric]:
+    counts = Counter((i.application, i.service, str(i.state)) for i in reading.instances)
+    keys = {(s.application, s.name) for s in reading.services} | {(i.application, i.service) for i in reading.instances}
+    # States without an instance are written as 0, so that a rule on them does not fall silent.
+    rows = [((*key, str(state)), counts[*key, str(state)]) for key in sorted(keys) for state in sorted(LIVE)]
+    yield _gauge("dcp_instances", "Instances that have not ended.", ["application", "service", "state"], rows)
+    hosts = Counter((h.source, h.kind, h.state) for h in reading.hosts)
+    yield _gauge("dcp_hosts", "Hosts not given back.", ["source", "kind", "state"], sorted(hosts.items()))
+    price = Counter[tuple[str, ...]]()
+    for host in reading.hosts:
+        price[host.source,] += host.price_usd_per_hour  # type: ignore[assignment]
+    yield _gauge("dcp_price_usd_per_hour", "Price of all hosts held now.", ["source"], sorted(price.items()))
+    cost = CounterMetricFamily("dcp_cost_usd", "What the hosts of a source cost so far.", labels=["source"])
+    for source, usd in sorted(reading.cost_usd.items()):
+        cost.add_metric([source], usd)
+    yield cost
+    held = [((owner,), count) for owner, count in sorted(reading.leases.items())]
+    yield _gauge("dcp_leases_held", "Subjects that a controller works on.", ["controller"], held)
+
+
+def _gauge(name: str, words: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    gauge = GaugeMetricFamily(name, words, labels=labels)
+    for key, value in rows:
+        gauge.add_metric(list(key), value)
+    return gauge

@@ -1,0 +1,61 @@
+"""Applications: apply, look at, remove."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from sqlalchemy import Connection
+
+from dcp.api.dependencies import Controller
+from dcp.api.shapes import ApplicationBrief, ApplicationList, ApplicationShape, ApplyBody, RemovingShape
+from dcp.engine import commands
+from dcp.engine.application import dry_run
+from dcp.engine.commands import Applied
+from dcp.kernel.errors import NotFound
+from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.store import applications
+
+router = APIRouter(prefix="/applications", tags=["applications"])
+Name = Annotated[str, Path(description="The application's name")]
+
+
+@router.get("")
+async def list_applications(controller: Controller) -> ApplicationList:
+    """Every application, by name."""
+    return ApplicationList(applications=await controller.database.read(briefs))
+
+
+@router.get("/{name}")
+async def application(name: Name, controller: Controller) -> ApplicationShape:
+    """One application with its services as they are wanted."""
+    found = await controller.database.read(lambda connection: applications.find(connection, name))
+    if found is None:
+        raise NotFound(f"there is no application {name}", hint="see `dcp status`")
+    return ApplicationShape.of(found)
+
+
+@router.post("")
+async def apply(body: ApplyBody, controller: Controller) -> Applied:
+    """Make a specification the wanted state; with `dry_run`, only say what that would change.
+
+    Applying the same again changes nothing. An error leaves everything as it was.
+    """
+    return await commands.apply(controller, body.spec, dry_run=body.dry_run, expected_revision=body.expected_revision)
+
+
+@router.delete("/{name}", status_code=202)
+async def remove(name: Name, controller: Controller) -> RemovingShape:
+    """Drain and stop every instance, then forget the application. Done when it is no longer listed."""
+    await commands.remove(controller, name)
+    return RemovingShape(application=name, removing=True)
+
+
+@router.get("/{name}/plan")
+async def next_plan(name: Name, controller: Controller) -> ApplicationPlan:
+    """The plan that would be applied now. Nothing is written."""
+    return await dry_run(controller, name)
+
+
+def briefs(connection: Connection) -> list[ApplicationBrief]:
+    """Return every application in short."""
+    found = (applications.find(connection, name) for name in applications.names(connection))
+    return [ApplicationBrief(name=a.name, revision=a.revision, removing=a.removing) for a in found if a is not None]

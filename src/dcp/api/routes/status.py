@@ -1,0 +1,50 @@
+"""What serves here, and what it cost."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from sqlalchemy import Connection
+
+from dcp import __version__
+from dcp.api.dependencies import Controller
+from dcp.api.routes.applications import briefs
+from dcp.api.shapes import (
+    AbilitiesShape,
+    ControllerShape,
+    CostShape,
+    RuntimeShape,
+    StatusShape,
+)
+from dcp.engine import queries
+from dcp.engine.context import Context
+from dcp.store import leases
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/status")
+async def status(controller: Controller) -> StatusShape:
+    """What serves here: applications, controllers, policy, and what the runtime can enforce."""
+    return await controller.database.read(lambda connection: _status(connection, controller))
+
+
+@router.get("/cost")
+async def cost(controller: Controller) -> CostShape:
+    """What the hosts cost so far, from the request for each until it was gone."""
+    now = controller.clock.now()
+    by_source = await controller.database.read(lambda connection: queries.cost_usd_by_source(connection, now))
+    return CostShape(cost_usd=sum(by_source.values()), by_source=by_source)
+
+
+def _status(connection: Connection, context: Context) -> StatusShape:
+    now, settings = context.clock.now(), context.settings
+    alive = leases.living(connection, now - settings.lease_ttl_s)
+    return StatusShape(
+        now=now,
+        policy=settings.policy,
+        time_scale=settings.timing.time_scale,
+        version=__version__,
+        applications=briefs(connection),
+        controllers=[ControllerShape(id=id_, address=address, seen_at=seen_at) for id_, address, seen_at in alive],
+        runtime=RuntimeShape(abilities=AbilitiesShape(**asdict(context.runtime.abilities()))),
+    )

@@ -1,0 +1,100 @@
+"""The only place that joins drivers, store and layers.
+
+Names of drivers map to modules that are loaded when a configuration asks for them, so that a driver's own libraries
+cost nothing where it is not used, and one that cannot be loaded is reported by name.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from dcp.engine.context import Context
+from dcp.hosts.ports import HostSource
+from dcp.kernel.clock import Clock
+from dcp.kernel.errors import Unavailable
+from dcp.orchestration.services.ports import Runtime
+from dcp.orchestration.traffic.ports import Balancer
+from dcp.settings.model import FakeCloudSource, PrivateSource, Settings, Source
+from dcp.store.database import Database
+
+DRIVERS = {
+    "balancer/envoy": "dcp.drivers.balancers.envoy",
+    "runtime/process": "dcp.drivers.runtimes.process",
+    "source/private": "dcp.drivers.clouds.private",
+    "source/fake-cloud": "dcp.drivers.clouds.fake",
+}
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A driver that holds sessions of its own in this process."""
+
+    async def aclose(self) -> None:
+        """Let go of them; what the driver started runs on."""
+        ...
+
+
+def load(name: str, drivers: Mapping[str, str] = DRIVERS) -> Any:
+    """Return the module of a driver. Raises Unavailable, with the cause, if it cannot be loaded."""
+    try:
+        return import_module(drivers[name])
+    except ImportError as error:
+        hint = "is dcp installed with everything that this driver needs?"
+        raise Unavailable(f"driver {name} cannot be loaded: {error}", hint=hint) from error
+
+
+def wire(settings: Settings, state: Path, database: Database, clock: Clock, controller_id: str) -> Context:
+    """Return a controller's context: its drivers keep what outlives it below `state`.
+
+    Raises Unavailable for a driver that cannot be loaded.
+    """
+    return Context(
+        controller_id=controller_id,
+        clock=clock,
+        database=database,
+        runtime=make_runtime(settings, state, clock),
+        balancer=make_balancer(settings, state, clock),
+        sources=tuple(make_source(source, state, clock) for source in settings.sources),
+        settings=settings.engine,
+    )
+
+
+async def unwire(context: Context) -> None:
+    """Close what the drivers and the store hold in this process. Instances, proxy and hosts stay."""
+    for driver in (context.runtime, context.balancer, *context.sources):
+        if isinstance(driver, Closable):
+            await driver.aclose()
+    context.database.close()
+
+
+def make_runtime(settings: Settings, state: Path, clock: Clock) -> Runtime:
+    """Return the runtime that the settings name."""
+    chosen = settings.runtime
+    driver = load(f"runtime/{chosen.kind}")
+    runtime: Runtime = driver.ProcessRuntime(
+        state / "runtime", clock, port_range=chosen.ports, cgroup_parent=chosen.cgroup_parent
+    )
+    return runtime
+
+
+def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
+    """Return the balancer that the settings name."""
+    driver = load(f"balancer/{settings.balancer.kind}")
+    balancer: Balancer = driver.EnvoyBalancer(state / "balancer", clock, admin_port=settings.balancer.admin_port)
+    return balancer
+
+
+def make_source(source: Source, state: Path, clock: Clock) -> HostSource:
+    """Return one source of hosts."""
+    path = state / "sources" / f"{source.name}.json"
+    made: HostSource
+    match source:
+        case PrivateSource():
+            driver = load("source/private")
+            made = driver.PrivatePool(source.name, path, [driver.PrivateHosts(source.host_type, source.hosts)])
+        case FakeCloudSource():
+            driver = load("source/fake-cloud")
+            limits = driver.CloudLimits(stock=source.stock)
+            made = driver.FakeCloud(source.name, clock, path, types=source.types, limits=limits)
+    return made

@@ -1,0 +1,140 @@
+"""What endpoints answer, over an engine that runs on fakes."""
+
+import httpx
+from api_world import SPEC, until
+
+from dcp.api.app import OPENAPI
+
+API = "/api/v1"
+
+
+async def test_status_names_what_serves_here(running: httpx.AsyncClient):
+    found = (await running.get(f"{API}/status")).json()
+    assert found["applications"] == [{"name": "shop", "revision": 1, "removing": False}]
+    assert [one["id"] for one in found["controllers"]] == ["c-1"]
+    assert (found["policy"], found["time_scale"]) == ("gated", 1)
+    assert set(found["runtime"]["abilities"]) == {"cpu_limit", "memory_limit", "why_not"}
+    assert found["now"] > 0 and found["version"]
+
+
+async def test_a_dry_run_shows_the_difference_and_changes_nothing(api: httpx.AsyncClient):
+    answer = (await api.post(f"{API}/applications", json={"spec": SPEC, "dry_run": True})).json()
+    assert (answer["application"], answer["revision"], answer["created"]) == ("shop", 0, True)
+    assert [(c["path"], c["effect"]) for c in answer["changes"]] == [
+        ("services.feed", "create"),
+        ("services.user", "create"),
+    ]
+    assert (await api.get(f"{API}/applications")).json() == {"applications": []}
+
+
+async def test_applying_twice_does_nothing_the_second_time(api: httpx.AsyncClient):
+    first = (await api.post(f"{API}/applications", json={"spec": SPEC, "expected_revision": 0})).json()
+    second = (await api.post(f"{API}/applications", json={"spec": SPEC})).json()
+    assert (first["revision"], first["created"]) == (1, True)
+    assert (second["revision"], second["created"], second["changes"]) == (1, False, [])
+
+
+async def test_an_application_shows_neither_command_nor_environment(running: httpx.AsyncClient):
+    answer = await running.get(f"{API}/applications/shop")
+    feed = answer.json()["services"][0]
+    assert (feed["name"], feed["replicas"], feed["calls"]) == ("feed", 2, {"user": 0.4})
+    assert "hunter2" not in answer.text
+
+
+async def test_services_instances_and_hosts_agree(running: httpx.AsyncClient):
+    services = (await running.get(f"{API}/services")).json()["services"]
+    assert [(s["name"], s["target"], s["serving"]) for s in services] == [("feed", 2, 2), ("user", 1, 1)]
+    assert services[0]["listen_url"] == "http://127.0.0.1:18080"
+    instances = (await running.get(f"{API}/instances")).json()["instances"]
+    assert {i["state"] for i in instances} == {"serving"}
+    assert {i["revision"] for i in instances} == {1}
+    hosts = (await running.get(f"{API}/hosts")).json()["hosts"]
+    assert sorted(i for h in hosts for i in h["instances"]) == sorted(i["id"] for i in instances)
+    assert {(h["source"], h["kind"], h["type"], h["state"]) for h in hosts} == {("local", "private", "host", "ready")}
+    only = (await running.get(f"{API}/instances", params={"application": "shop", "service": "user"})).json()
+    assert [i["service"] for i in only["instances"]] == ["user"]
+    assert (await running.get(f"{API}/instances?application=other")).json() == {"instances": []}
+
+
+async def test_events_are_read_on_from_a_place(running: httpx.AsyncClient):
+    every = (await running.get(f"{API}/events?after=0&limit=1000")).json()["events"]
+    assert [e["seq"] for e in every] == sorted(e["seq"] for e in every)
+    assert every[0]["reason"] == "applied"
+    behind = (await running.get(f"{API}/events", params={"after": every[2]["seq"], "limit": 2})).json()["events"]
+    assert behind == every[3:5]
+    last = (await running.get(f"{API}/events?limit=1")).json()["events"]
+    assert last[0]["seq"] >= every[-1]["seq"]
+    subject = next(e["subject"] for e in every if e["subject"].startswith("instance/"))
+    own = (await running.get(f"{API}/events", params={"subject": subject})).json()["events"]
+    assert {e["subject"] for e in own} == {subject}
+
+
+async def test_why_takes_every_way_of_naming_a_subject(running: httpx.AsyncClient):
+    instance = (await running.get(f"{API}/instances?service=feed")).json()["instances"][0]["id"]
+    for subject in ("shop", "feed", "shop/feed", instance, f"instance/{instance}", "service/shop/feed"):
+        answer = (await running.get(f"{API}/why/{subject}")).json()
+        assert answer["because"] and answer["now"], subject
+
+
+async def test_plans_are_listed_and_shown_and_the_next_one_is_empty(running: httpx.AsyncClient):
+    plans = (await running.get(f"{API}/plans")).json()["plans"]
+    assert plans[0]["application"] == "shop"
+    assert sum(plan["instances"] for plan in plans) == 3
+    plan = (await running.get(f"{API}/plans/{plans[0]['id']}")).json()
+    assert plan["instances"][0]["why"]
+    following = (await running.get(f"{API}/applications/shop/plan")).json()
+    assert (following["hosts"], following["instances"], following["removals"]) == ([], [], [])
+    assert {target["service"] for target in following["targets"]} == {"feed", "user"}
+    assert (await running.get(f"{API}/plans?application=other")).json() == {"plans": []}
+
+
+async def test_logs_of_an_instance(running: httpx.AsyncClient):
+    instance = (await running.get(f"{API}/instances")).json()["instances"][0]["id"]
+    answer = (await running.get(f"{API}/instances/{instance}/logs?tail=5")).json()
+    assert answer["instance"] == instance
+    assert isinstance(answer["lines"], list)
+
+
+async def test_cost_counts_every_source(running: httpx.AsyncClient):
+    cost = (await running.get(f"{API}/cost")).json()
+    assert set(cost["by_source"]) == {"local"}
+    assert cost["cost_usd"] == sum(cost["by_source"].values()) > 0
+
+
+async def test_metrics_tell_the_same_as_the_endpoints(running: httpx.AsyncClient):
+    text = (await running.get("/metrics")).text
+    assert 'dcp_target_instances{application="shop",service="feed"} 2.0' in text
+    assert 'dcp_instances{application="shop",service="feed",state="serving"} 2.0' in text
+    assert 'dcp_instances{application="shop",service="feed",state="draining"} 0.0' in text
+    assert 'dcp_hosts{kind="private",source="local",state="ready"}' in text
+    assert 'dcp_leases_held{controller="c-1"}' in text
+    assert 'dcp_cost_usd_total{source="local"}' in text
+    named = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP") and len(line.split()) > 3]
+    assert named == helped
+
+
+async def test_an_application_is_removed(running: httpx.AsyncClient):
+    answer = await running.delete(f"{API}/applications/shop")
+    assert (answer.status_code, answer.json()) == (202, {"application": "shop", "removing": True})
+
+    async def gone() -> bool:
+        return (await running.get(f"{API}/applications/shop")).status_code == 404
+
+    await until(gone)
+    assert (await running.get(f"{API}/instances")).json() == {"instances": []}
+    ended = (await running.get(f"{API}/instances?all=true")).json()["instances"]
+    assert {i["state"] for i in ended} == {"stopped"}
+
+
+async def test_the_description_names_the_shape_of_every_error_and_answer(api: httpx.AsyncClient):
+    description = (await api.get(OPENAPI)).json()
+    assert description["openapi"].startswith("3.")
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert operation["description"], (path, method)
+            for status in ("401", "404", "409", "422", "500", "503"):
+                (content,) = operation["responses"][status]["content"].values()
+                assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}, (path, method, status)
+    for shape in description["components"]["schemas"].values():
+        assert shape["type"] in ("object", "string")
