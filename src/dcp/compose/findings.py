@@ -5,6 +5,15 @@ from collections.abc import Iterable
 from dcp.compose.yaml_text import Document, Path, dotted
 from dcp.kernel.errors import Problem
 
+_RESOURCES = "deploy.resources"
+OTHER_PLACES = {
+    "deploy.replicas": ("scale",),
+    f"{_RESOURCES}.limits.cpus": ("cpus", f"{_RESOURCES}.reservations.cpus"),
+    f"{_RESOURCES}.limits.memory": ("mem_limit", f"{_RESOURCES}.reservations.memory", "mem_reservation"),
+    **{f"x-dcp.health.{key}": (f"healthcheck.{key}",) for key in ("interval", "timeout", "retries", "start_period")},
+}
+"""Keys of a service that may say the same as another one, in the order in which they are used."""
+
 
 class Findings:
     """Problems and warnings, each with its line. A fault inside a part that is already faulty is left out."""
@@ -59,8 +68,17 @@ class Findings:
         faulty = set(self._faulty)
         above = {".".join(parts[:length]) for parts in map(_parts, faulty) for length in range(3, len(parts))}
         for problem in problems:
-            if not self._covered(problem.path, faulty) and problem.path not in above:
-                self._note(self._problems, problem)
+            where = self._as_stated(problem.path)
+            if not self._covered(where, faulty) and where not in above:
+                self._note(self._problems, Problem(where, problem.message, problem.hint))
+
+    def _as_stated(self, where: str) -> str:
+        """Return the place where the file states what `where` names, if it uses another of the ways to state it."""
+        if where in self._lines:
+            return where
+        service, key = where.split(".", 2)[:2], where.partition(".")[2].partition(".")[2]
+        others = (".".join((*service, other)) for other in OTHER_PLACES.get(key, ()))
+        return next((other for other in others if other in self._lines), where)
 
     def _covered(self, where: str, faulty: set[str] | None = None) -> bool:
         parts = _parts(where)

@@ -114,40 +114,39 @@ def _ports(service: Service, at: Path, findings: Findings) -> tuple[int | None, 
 
 
 def _resources(service: Service, at: Path, findings: Findings) -> Resources:
-    limits, reservations = service.deploy.resources.limits, service.deploy.resources.reservations
-    cpus = _amount(limits.cpus, service.cpus, ("cpus", format_cpu), at, findings)
-    memory = _amount(limits.memory, service.mem_limit, ("mem_limit", format_bytes), at, findings)
-    reserved_memory = reservations.memory if reservations.memory is not None else service.mem_reservation
-    for words, limit, reserved in (("cpus", cpus, reservations.cpus), ("memory", memory, reserved_memory)):
-        if limit is not None and reserved is not None and limit != reserved:
-            path = findings.as_written((*at, "deploy", "resources", "reservations", words))
-            findings.warn(
-                path, f"the {words} reserved differ from the limit; the limit is reserved", "state one figure"
-            )
-    cpus = reservations.cpus if cpus is None else cpus
+    """Return the limits, where they are silent the reservations, where both are the default."""
+    limits, reserved = service.deploy.resources.limits, service.deploy.resources.reservations
+    inside = (*at, "deploy", "resources")
+    cpus = _once(limits.cpus, service.cpus, (*at, "cpus"), findings)
+    memory = _once(limits.memory, service.mem_limit, (*at, "mem_limit"), findings)
+    reserved_memory = _once(reserved.memory, service.mem_reservation, (*at, "mem_reservation"), findings)
+    memory_at = (*at, "mem_reservation") if reserved.memory is None else (*inside, "reservations", "memory")
+    for path, limit, reservation in (
+        ((*inside, "reservations", "cpus"), cpus, reserved.cpus),
+        (memory_at, memory, reserved_memory),
+    ):
+        if limit is not None and reservation is not None and limit != reservation:
+            words = "differs from the limit: the limit is both reserved and enforced"
+            findings.warn(path, words, "state one figure")
+    cpus = reserved.cpus if cpus is None else cpus
     memory = reserved_memory if memory is None else memory
-    default = DEFAULT_RESOURCES
-    missing = [
-        words
-        for value, words in (
-            (cpus, f"cpus ({format_cpu(default.cpu_millis)} is used)"),
-            (memory, f"memory ({format_bytes(default.memory_bytes)} is used)"),
-        )
-        if value is None
-    ]
-    if missing:
-        path = (*at, "deploy", "resources", "limits")
-        findings.warn(path, "does not state " + " and ".join(missing), "state what one instance needs")
+    unstated = [f"cpus ({format_cpu(DEFAULT_RESOURCES.cpu_millis)} is used)"] if cpus is None else []
+    if memory is None:
+        unstated.append(f"memory ({format_bytes(DEFAULT_RESOURCES.memory_bytes)} is used)")
+    if unstated:
+        words = f"does not state {' and '.join(unstated)}"
+        findings.warn((*inside, "limits"), words, "state what one instance needs")
     return Resources(
-        default.cpu_millis if cpus is None else cpus,
-        default.memory_bytes if memory is None else memory,
+        DEFAULT_RESOURCES.cpu_millis if cpus is None else cpus,
+        DEFAULT_RESOURCES.memory_bytes if memory is None else memory,
     )
 
 
-def _amount(limit: int | None, short: int | None, key: tuple[str, object], at: Path, findings: Findings) -> int | None:
-    if limit is not None and short is not None and limit != short:
-        findings.error((*at, str(key[0])), "disagrees with deploy.resources.limits", "state the limit once")
-    return short if limit is None else limit
+def _once(long: int | None, short: int | None, short_at: Path, findings: Findings) -> int | None:
+    """Return a figure that has two places in the file; an error if both are used and differ."""
+    if long is not None and short is not None and long != short:
+        findings.error(short_at, "disagrees with deploy.resources", "state the figure once")
+    return short if long is None else long
 
 
 def _dependencies(service: Service) -> tuple[Dependency, ...]:
@@ -159,8 +158,8 @@ def _capacity(part: Dcp, at: Path, findings: Findings) -> Capacity | None:
     if part.capacity is not None:
         return Capacity(part.capacity.units_per_s, part.capacity.requests_per_s)
     if part.elastic is not None and not findings.is_faulty((*at, "x-dcp", "capacity")):
-        words = "is elastic, but its capacity is not stated: its water level is not known"
-        findings.warn((*at, "x-dcp", "elastic"), words, "state x-dcp.capacity, as measured")
+        words = "the service is not scaled: without x-dcp.capacity its water level is not known"
+        findings.warn((*at, "x-dcp", "elastic"), words, "measure what one instance carries, and state it")
     return None
 
 

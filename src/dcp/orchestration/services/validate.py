@@ -83,7 +83,7 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     if service.elastic is not None:
         yield from _elastic_problems(service.elastic, service.replicas, at)
     if service.update.parallelism < 1:
-        yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more")
+        yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more", "such as 1")
 
 
 def _elastic_problems(elastic: Elastic, replicas: int, at: str) -> Iterator[Problem]:
@@ -115,7 +115,7 @@ def _measure_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     if service.capacity is not None:
         for key in ("units_per_s", "requests_per_s"):
             if not _positive(value := getattr(service.capacity, key)):
-                yield Problem(f"{at}.x-dcp.capacity.{key}", f"{value:g} is not above 0")
+                yield Problem(f"{at}.x-dcp.capacity.{key}", f"{value:g} is not above 0", "state what was measured")
     if service.slow_threshold_ms not in LATENCY_BOUNDS_MS:
         message = f"{service.slow_threshold_ms}ms is not a bound at which latencies are counted"
         yield Problem(f"{at}.x-dcp.slow_threshold", message, slow_threshold_hint())
@@ -128,20 +128,20 @@ def _process_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     if not service.command and not service.image:
         yield Problem(f"{at}.command", "there is nothing to run", "state a command, or an image")
     if any("\0" in argument for argument in service.command):
-        yield Problem(f"{at}.command", "contains a NUL character, which no process can be given")
+        yield Problem(f"{at}.command", "contains a NUL character, which no process can be given", "remove it")
     if service.working_dir and not service.working_dir.startswith("/"):
-        yield Problem(f"{at}.working_dir", f"{service.working_dir!r} is not an absolute path")
+        yield Problem(f"{at}.working_dir", f"{service.working_dir!r} is not an absolute path", "begin with /")
     seen: set[str] = set()
     for name, value in service.environment:
         if not name or "=" in name or "\0" in name or "\0" in value:
             yield Problem(f"{at}.environment", f"{name!r} cannot be passed to a process", "no =, no NUL characters")
         if name in seen:
-            yield Problem(f"{at}.environment.{name}", "is given twice")
+            yield Problem(f"{at}.environment.{name}", "is given twice", "give it once")
         seen.add(name)
     if service.stop_signal not in signal.Signals.__members__:
         yield Problem(f"{at}.stop_signal", f"{service.stop_signal!r} is not a signal", "such as SIGTERM or SIGINT")
     if not math.isfinite(service.stop_grace_s) or service.stop_grace_s < 0:
-        yield Problem(f"{at}.stop_grace_period", "must be 0 or more")
+        yield Problem(f"{at}.stop_grace_period", "must be 0 or more", "such as 10s")
     restart = service.restart
     for key, number in (
         ("delay", restart.delay_s),
@@ -149,7 +149,7 @@ def _process_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
         ("window", restart.window_s),
     ):
         if not math.isfinite(number) or number < 0:
-            yield Problem(f"{at}.deploy.restart_policy.{key}", "must be 0 or more")
+            yield Problem(f"{at}.deploy.restart_policy.{key}", "must be 0 or more", "leave it out for the default")
 
 
 def _health_problems(health: HealthCheck, at: str) -> Iterator[Problem]:
@@ -161,19 +161,19 @@ def _health_problems(health: HealthCheck, at: str) -> Iterator[Problem]:
         message = f"{health.http_path!r} is not a path on the instance itself"
         yield Problem(f"{at}.http", message, "such as /healthz")
     if any("\0" in argument for argument in health.command):
-        yield Problem(f"{at}.test", "contains a NUL character, which no process can be given")
+        yield Problem(f"{at}.test", "contains a NUL character, which no process can be given", "remove it")
     for key, number in (("interval", health.interval_s), ("timeout", health.timeout_s)):
         if not _positive(number):
             yield Problem(f"{at}.{key}", "must be above 0", "such as 1s")
     if health.retries < 1:
-        yield Problem(f"{at}.retries", "must be 1 or more")
+        yield Problem(f"{at}.retries", "must be 1 or more", "such as 3")
     if not math.isfinite(health.start_period_s) or health.start_period_s < 0:
-        yield Problem(f"{at}.start_period", "must be 0 or more")
+        yield Problem(f"{at}.start_period", "must be 0 or more", "such as 30s")
 
 
 def _placement_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     if service.max_per_host is not None and service.max_per_host < 1:
-        yield Problem(f"{at}.deploy.placement.max_replicas_per_node", "must be 1 or more")
+        yield Problem(f"{at}.deploy.placement.max_replicas_per_node", "must be 1 or more", "such as 2")
     kinds = [kind.value for kind in SourceKind]
     for position, text in enumerate(service.constraints):
         path = f"{at}.deploy.placement.constraints.{position}"
@@ -185,25 +185,36 @@ def _placement_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
 
 
 def _problems_between(spec: ApplicationSpec) -> Iterator[Problem]:
-    by_name: dict[str, ServiceSpec] = {}
-    publishers: dict[int, str] = {}
-    for service in spec.services:
-        if service.name in by_name:
-            yield Problem(f"services.{service.name}", "there are two services of this name")
-        by_name[service.name] = service
-        if (port := service.published_port) is not None:
-            if port in publishers:
-                message = f"port {port} is already published by {publishers[port]}"
-                yield Problem(f"services.{service.name}.ports", message, "give each service a port of its own")
-            publishers.setdefault(port, service.name)
+    by_name = {service.name: service for service in spec.services}
+    yield from _shared(spec)
     for service in by_name.values():
         for path, needed in _edges(service):
             yield from _edge_problems(service, path, by_name.get(needed), needed)
         for key, names in (("depends_on", service.depends_on), ("x-dcp.calls", service.calls)):
             listed = [item.service for item in names]
             for name in sorted({name for name in listed if listed.count(name) > 1}):
-                yield Problem(f"services.{service.name}.{key}.{name}", "is given twice")
+                yield Problem(f"services.{service.name}.{key}.{name}", "is given twice", "give it once")
     yield from _cycles(by_name)
+
+
+def _shared(spec: ApplicationSpec) -> Iterator[Problem]:
+    """Yield a problem for each name or port that two services share."""
+    names: dict[str, str] = {}
+    publishers: dict[int, str] = {}
+    for service in spec.services:
+        path, port = f"services.{service.name}", service.published_port
+        # A dependency's address is passed in a variable, in which - and _ look the same.
+        other = names.setdefault(service.name.replace("-", "_"), service.name)
+        if other != service.name:
+            yield Problem(path, f"the name differs from {other} only in - and _", "rename one")
+        if port is not None and port in publishers:
+            message = f"port {port} is already published by {publishers[port]}"
+            yield Problem(f"{path}.ports", message, "give each service a port of its own")
+        if port is not None:
+            publishers.setdefault(port, service.name)
+    listed = [service.name for service in spec.services]
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield Problem(f"services.{name}", "there are two services of this name", "rename one")
 
 
 def _edges(service: ServiceSpec) -> Iterator[tuple[str, str]]:

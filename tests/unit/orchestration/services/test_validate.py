@@ -114,6 +114,7 @@ def test_an_application_needs_a_name_and_a_service() -> None:
 
 def test_services_that_share_a_name_or_a_port_are_refused() -> None:
     assert paths(FEED, FEED) == ["services.feed"]
+    assert paths(replace(FEED, name="a-b"), replace(FEED, name="a_b")) == ["services.a_b"]
     assert paths(replace(FEED, published_port=80), replace(USER, published_port=80)) == ["services.user.ports"]
 
 
