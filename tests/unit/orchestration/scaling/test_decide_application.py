@@ -1,0 +1,160 @@
+"""One plan for a whole application: hosts, instances, gates and removals together."""
+
+from dataclasses import replace
+
+from dcp.hosts.model import Host, HostType, Offer, Resources, SourceKind
+from dcp.hosts.states import HostState
+from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS, Sample
+from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
+from dcp.orchestration.scaling.model import Policy, ScalingState, Timing
+from dcp.orchestration.services.model import (
+    ApplicationSpec,
+    Call,
+    Capacity,
+    Elastic,
+    GateCondition,
+    Instance,
+    ServiceSpec,
+)
+from dcp.orchestration.services.states import InstanceState
+
+NOW = 10_000.0
+SHAPE = Resources(500, 64 << 20)
+SLICE = HostType("slice", Resources(1000, 1 << 30))
+CLOUD = HostType("c1", Resources(1000, 1 << 30), price_usd_per_hour=0.1, boot_s=4.0)
+
+
+def service(name: str, replicas: int, **changes: object) -> ServiceSpec:
+    made = ServiceSpec(
+        name=name,
+        command=("serve",),
+        resources=SHAPE,
+        replicas=replicas,
+        elastic=Elastic(replicas, 20),
+        capacity=Capacity(units_per_s=200.0, requests_per_s=50.0),
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+SPEC = ApplicationSpec("shop", (service("feed", 2, calls=(Call("user", 0.5),)), service("user", 1)))
+HOSTS = tuple(
+    Host(f"private-{n}", "private", SourceKind.PRIVATE, SLICE, HostState.READY, requested_at=0.0) for n in (1, 2)
+)
+
+
+def running(name: str, host_id: str, number: int) -> Instance:
+    return Instance(
+        id=f"{name}-{number}",
+        application="shop",
+        service=name,
+        host_id=host_id,
+        spec_revision=1,
+        state=InstanceState.SERVING,
+        plan_id="plan-1",
+        created_at=0.0,
+        resources=SHAPE,
+        serving_at=1.0,
+    )
+
+
+RUNNING = (running("feed", "private-1", 1), running("feed", "private-2", 2), running("user", "private-1", 3))
+
+
+def sample(at: float, requests: int, latency_ms: int) -> Sample:
+    counts = tuple(requests if latency_ms <= bound else 0 for bound in LATENCY_BOUNDS_MS)
+    return Sample(at, 60.0, requests, requests, 0, 0, (*counts, requests))
+
+
+def snapshot(*, feed_requests: int = 600, latency_ms: int = 40, **changes: object) -> ApplicationSnapshot:
+    def one(spec: ServiceSpec, requests: int, slow: int) -> ServiceSnapshot:
+        window = tuple(sample(NOW - 60.0 * n, requests, slow) for n in range(4, -1, -1))
+        own = tuple(i for i in RUNNING if i.service == spec.name)
+        return ServiceSnapshot(spec, ScalingState(target=len(own)), window, own, frozenset(), ())
+
+    made = ApplicationSnapshot(
+        name="shop",
+        spec=SPEC,
+        revision=1,
+        removing=False,
+        now=NOW,
+        policy=Policy.GATED,
+        timing=Timing(),
+        seed=0,
+        services=(one(SPEC.services[0], feed_requests, latency_ms), one(SPEC.services[1], feed_requests // 2, 10)),
+        gone_services=(),
+        hosts=HOSTS,
+        host_instances=RUNNING,
+        offers=(Offer("private", SourceKind.PRIVATE, SLICE, 1), Offer("cloud", SourceKind.CLOUD, CLOUD, None)),
+        last_instance=3,
+        last_host=2,
+        last_plan=1,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_a_quiet_application_needs_nothing() -> None:
+    plan = decide_application(snapshot())
+    assert not plan.changes_anything
+    assert {d.service: d.target for d in plan.targets} == {"feed": 2, "user": 1}
+
+
+def test_a_surge_is_one_plan_for_all_services_private_first() -> None:
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800))
+    targets = {d.service: d.target for d in plan.targets}
+    assert targets["feed"] >= 8
+    assert targets["user"] >= 4
+    added = {name: sum(1 for p in plan.instances if p.instance.service == name) for name in targets}
+    assert added == {"feed": targets["feed"] - 2, "user": targets["user"] - 1}
+    assert [h.host.source for h in plan.hosts][:1] == ["private"]
+    assert sum(h.host.source == "private" for h in plan.hosts) == 1
+    clouds = sum(h.host.source == "cloud" for h in plan.hosts)
+    assert clouds >= 1
+    assert plan.price_change_usd_per_hour == clouds * 0.1
+    assert plan.ready_in_s == 4.0
+
+
+def test_new_dependants_carry_a_gate_and_dependencies_do_not() -> None:
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800))
+    user_target = next(d.target for d in plan.targets if d.service == "user")
+    for planned in plan.instances:
+        expected = (GateCondition("user", user_target),) if planned.instance.service == "feed" else ()
+        assert planned.instance.gate == expected
+
+
+def test_independent_services_have_no_gate() -> None:
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800, policy=Policy.INDEPENDENT))
+    assert plan.instances
+    assert all(planned.instance.gate == () for planned in plan.instances)
+
+
+def test_no_host_is_over_committed_by_its_plan() -> None:
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800))
+    used: dict[str, int] = {}
+    for instance in (*RUNNING, *(planned.instance for planned in plan.instances)):
+        used[instance.host_id] = used.get(instance.host_id, 0) + instance.resources.cpu_millis
+    assert max(used.values()) <= 1000
+
+
+def test_what_fits_nowhere_is_said() -> None:
+    none_left = (Offer("private", SourceKind.PRIVATE, SLICE, 0), Offer("cloud", SourceKind.CLOUD, CLOUD, 0))
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800, offers=none_left))
+    assert plan.hosts == ()
+    assert sum(unplaced.count for unplaced in plan.unplaced) > 0
+    assert all(unplaced.words for unplaced in plan.unplaced)
+
+
+def test_removing_takes_everything_out() -> None:
+    plan = decide_application(snapshot(removing=True))
+    assert sorted(removal.instance_id for removal in plan.removals) == ["feed-1", "feed-2", "user-3"]
+    assert {removal.reason for removal in plan.removals} == {"removed"}
+
+
+def test_a_service_that_left_the_file_leaves() -> None:
+    stray = running("old", "private-2", 9)
+    plan = decide_application(snapshot(gone_services=(stray,), host_instances=(*RUNNING, stray)))
+    assert [removal.instance_id for removal in plan.removals] == ["old-9"]
+
+
+def test_the_same_snapshot_gives_the_same_plan() -> None:
+    surge = snapshot(feed_requests=12_000, latency_ms=800)
+    assert decide_application(surge) == decide_application(surge)
