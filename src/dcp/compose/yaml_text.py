@@ -18,8 +18,8 @@ from dcp.kernel.errors import Problem
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 Path = tuple[str | int, ...]
 
-MAX_VALUES = 100_000
-"""Values in one file after aliases are followed; a file of 1,000 services has some 30,000."""
+MAX_VALUES = 300_000
+"""Values in one file after aliases are followed; a file of 1,000 services has some 45,000."""
 MAX_DEPTH = 100
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})

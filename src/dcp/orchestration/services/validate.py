@@ -7,7 +7,8 @@ What depends on the hosts that sources offer is apart (`unplaceable`): it may ch
 import math
 import re
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 
 from dcp.hosts.model import Resources, SourceKind
@@ -191,8 +192,7 @@ def _problems_between(spec: ApplicationSpec) -> Iterator[Problem]:
         for path, needed in _edges(service):
             yield from _edge_problems(service, path, by_name.get(needed), needed)
         for key, names in (("depends_on", service.depends_on), ("x-dcp.calls", service.calls)):
-            listed = [item.service for item in names]
-            for name in sorted({name for name in listed if listed.count(name) > 1}):
+            for name in _twice(item.service for item in names):
                 yield Problem(f"services.{service.name}.{key}.{name}", "is given twice", "give it once")
     yield from _cycles(by_name)
 
@@ -212,9 +212,13 @@ def _shared(spec: ApplicationSpec) -> Iterator[Problem]:
             yield Problem(f"{path}.ports", message, "give each service a port of its own")
         if port is not None:
             publishers.setdefault(port, service.name)
-    listed = [service.name for service in spec.services]
-    for name in sorted({name for name in listed if listed.count(name) > 1}):
+    for name in _twice(service.name for service in spec.services):
         yield Problem(f"services.{name}", "there are two services of this name", "rename one")
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    """Return the names that come more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _edges(service: ServiceSpec) -> Iterator[tuple[str, str]]:
