@@ -71,7 +71,8 @@ def spec_at(connection: Connection, name: str, revision: int) -> ApplicationSpec
     text = connection.execute(
         select(revisions.c.spec).where(and_(revisions.c.application == name, revisions.c.revision == revision))
     ).scalar_one()
-    return from_known_json(ApplicationSpec, text)
+    spec: ApplicationSpec = from_known_json(ApplicationSpec, text)
+    return spec
 
 
 def put(connection: Connection, spec: ApplicationSpec, before: Application | None, now: float) -> int:

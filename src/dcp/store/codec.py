@@ -1,9 +1,15 @@
-"""Frozen dataclasses to JSON text and back, by the types alone (Pydantic's TypeAdapter)."""
+"""Frozen dataclasses to JSON text and back, by the types alone (Pydantic's TypeAdapter).
+
+The text is always valid JSON: a float that is infinite or not a number is written as a word ("Infinity", "NaN"). Where
+the type says float it is read back as the float it was; among the numbers of an event or a decision, which may hold
+words anyway, it stays a word, so that what is read can be sent on as JSON.
+"""
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
+import pydantic_core
 from pydantic import TypeAdapter
 
 from dcp.kernel.events import Number
@@ -16,7 +22,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def to_json(kind: Any, value: object) -> str:
     """Return `value`, which is of type `kind`, as JSON text."""
-    return _adapter(kind).dump_json(value).decode()
+    # The adapter of a dataclass would write null for what is not finite, which cannot be read back.
+    return pydantic_core.to_json(value, inf_nan_mode="strings", fallback=_as_dict).decode()
 
 
 def from_json(kind: Any, text: str) -> Any:
@@ -39,3 +46,9 @@ def numbers_from_json(text: str) -> dict[str, Number]:
     """Return the numbers that `numbers_to_json` wrote."""
     result: dict[str, Number] = from_json(dict[str, int | float | str], text)
     return result
+
+
+def _as_dict(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored")

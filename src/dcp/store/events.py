@@ -1,10 +1,15 @@
-"""The event log: append, read on, and a hash over it that two runs of one seed must share."""
+"""The event log: append, read on, and a hash over it that two runs of one seed must share.
+
+Numbers rise in the order of commits, because an event is numbered under the writers' lock (`store.connections`): a
+reader that goes on after the last number it saw never misses one, whichever controllers append. Numbers may be left
+out where a write failed.
+"""
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from dcp.kernel.events import Event
 from dcp.store.codec import numbers_from_json, numbers_to_json
@@ -25,11 +30,11 @@ def append(connection: Connection, at: float, new: Iterable[Event]) -> None:
     rows = [
         {
             "at": at,
-            "subject": one.subject,
+            "subject": _storable(one.subject),
             "reason": one.reason,
-            "words": one.words,
-            "before": one.before,
-            "after": one.after,
+            "words": _storable(one.words),
+            "before": _storable(one.before),
+            "after": _storable(one.after),
             "numbers": numbers_to_json(one.numbers),
         }
         for one in new
@@ -56,6 +61,12 @@ def of_subject(connection: Connection, subject: str, limit: int) -> tuple[Logged
     return tuple(_logged(row) for row in reversed(connection.execute(query).all()))
 
 
+def prune(connection: Connection, keep: int) -> int:
+    """Drop all but the last `keep` events; return how many were dropped. Numbers are not given again."""
+    edge = select(events.c.seq).order_by(events.c.seq.desc()).offset(keep).limit(1).scalar_subquery()
+    return connection.execute(delete(events).where(events.c.seq <= edge)).rowcount
+
+
 def count(connection: Connection) -> int:
     """Return how many events there are."""
     return int(connection.execute(select(func.count()).select_from(events)).scalar_one())
@@ -64,9 +75,15 @@ def count(connection: Connection) -> int:
 def log_hash(connection: Connection) -> str:
     """Return SHA-256 over every event in order."""
     digest = hashlib.sha256()
-    for row in connection.execute(select(events).order_by(events.c.seq)):
+    in_pages = select(events).order_by(events.c.seq).execution_options(yield_per=1000)
+    for row in connection.execute(in_pages):
         digest.update(repr(tuple(row)).encode())
     return digest.hexdigest()
+
+
+def _storable(text: str) -> str:
+    """Return `text` without what PostgreSQL cannot hold (NUL) or UTF-8 cannot say; an error may have quoted it."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _logged(row: Row[tuple[object, ...]]) -> Logged:

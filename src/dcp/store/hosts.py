@@ -23,10 +23,9 @@ def change(connection: Connection, before: Host, after: Host) -> Host:
     """Write `after` over `before`; refused unless the table allows the step and the row is still at its version."""
     if after.state != before.state:
         advance_host(before.state, after.state)
-    stored = replace(after, version=before.version + 1)
-    rows = connection.execute(
-        update(hosts).where(and_(hosts.c.id == before.id, hosts.c.version == before.version)).values(**_values(stored))
-    ).rowcount
+    stored = replace(after, id=before.id, version=before.version + 1)
+    guard = and_(hosts.c.id == before.id, hosts.c.version == before.version, hosts.c.state == str(before.state))
+    rows = connection.execute(update(hosts).where(guard).values(**_values(stored))).rowcount
     if rows != 1:
         raise Stale(f"host {before.id} was changed by somebody else meanwhile")
     return stored
@@ -34,7 +33,7 @@ def change(connection: Connection, before: Host, after: Host) -> Host:
 
 def current(connection: Connection, source: str | None = None) -> tuple[Host, ...]:
     """Return hosts that were not given back yet, in order of request."""
-    query = select(hosts).where(hosts.c.state.not_in([str(state) for state in ENDED]))
+    query = select(hosts).where(hosts.c.state.in_([str(state) for state in HostState if state not in ENDED]))
     if source is not None:
         query = query.where(hosts.c.source == source)
     return tuple(_host(row) for row in connection.execute(query.order_by(hosts.c.requested_at, hosts.c.id)))

@@ -13,6 +13,8 @@ from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import instances
 
 _Gate = tuple[GateCondition, ...]
+_IDS_AT_ONCE = 1000
+"""Both databases bound the parameters of one statement (32,766 and 65,535)."""
 
 
 def add(connection: Connection, new: Iterable[Instance]) -> None:
@@ -26,7 +28,7 @@ def change(connection: Connection, before: Instance, after: Instance) -> Instanc
     """Write `after` over `before`; refused unless the table allows the step and the row is still at its version."""
     if after.state != before.state:
         advance_instance(before.state, after.state)
-    stored = replace(after, version=before.version + 1)
+    stored = replace(after, id=before.id, version=before.version + 1)
     rows = connection.execute(
         update(instances)
         .where(
@@ -88,8 +90,11 @@ def serving_counts(connection: Connection, application: str) -> dict[str, int]:
 
 def unended_among(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
     """Return those of `ids` that the ledger knows and that have not ended."""
-    query = select(instances.c.id).where(and_(instances.c.id.in_(tuple(ids)), instances.c.ended_at.is_(None)))
-    return frozenset(connection.execute(query).scalars())
+    asked, found = tuple(ids), set[str]()
+    for start in range(0, len(asked), _IDS_AT_ONCE):
+        some = instances.c.id.in_(asked[start : start + _IDS_AT_ONCE])
+        found.update(connection.execute(select(instances.c.id).where(some, instances.c.ended_at.is_(None))).scalars())
+    return frozenset(found)
 
 
 def last_end_by_host(connection: Connection, since: float) -> dict[str, float]:

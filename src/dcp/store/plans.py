@@ -1,6 +1,6 @@
 """Plans that changed something, as they were applied."""
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.store.codec import from_json, to_json
@@ -22,5 +22,7 @@ def find(connection: Connection, plan_id: str) -> ApplicationPlan | None:
 
 def newest(connection: Connection, application: str, limit: int) -> tuple[ApplicationPlan, ...]:
     """Return the last `limit` plans of an application, oldest first."""
-    query = select(plans.c.body).where(plans.c.application == application).order_by(plans.c.at.desc()).limit(limit)
+    # Ids end in a number: of two plans made at the same moment the longer or greater id is the later one.
+    order = (plans.c.at.desc(), func.length(plans.c.id).desc(), plans.c.id.desc())
+    query = select(plans.c.body).where(plans.c.application == application).order_by(*order).limit(limit)
     return tuple(from_json(ApplicationPlan, text) for text in reversed(connection.execute(query).scalars().all()))

@@ -42,6 +42,7 @@ def _applications() -> None:
         sa.Column("listen_port", sa.Integer, nullable=False),
         sa.Column("scaling", sa.Text, nullable=False),
         sa.Column("decision", sa.Text, nullable=False),
+        sa.Column("unplaced", sa.Integer, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.UniqueConstraint("listen_port", name="services_listen_port"),
     )
