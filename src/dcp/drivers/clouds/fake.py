@@ -95,7 +95,7 @@ class FakeCloud:
 
     async def offers(self) -> tuple[Offer, ...]:
         await self._enter("offers")
-        machines = await self._store.change(lambda machines: list(self._present(machines).values()))
+        machines = await self._machines()
         room = None if self._limits.max_hosts is None else self._limits.max_hosts - len(machines)
         offers = []
         for host_type in self._types.values():
@@ -110,7 +110,8 @@ class FakeCloud:
         await self._enter("create")
         if type_name not in self._types:
             raise Rejected(f"{self.name}: no host type {type_name!r}", hint=f"it has {', '.join(self._types)}")
-        is_new = await self._store.change(lambda machines: self._create(machines, host_id, self._types[type_name]))
+        now = self._clock.now()
+        is_new = await self._store.change(lambda machines: self._create(machines, host_id, self._types[type_name], now))
         if is_new:
             self.creations[host_id] += 1
             if self.faults.created_but_timed_out > 0:
@@ -119,27 +120,32 @@ class FakeCloud:
 
     async def delete(self, host_id: str) -> None:
         await self._enter("delete")
+        now = self._clock.now()
 
         def mark(machines: Machines) -> None:
-            machine = self._present(machines).get(host_id)
+            machine = _present(machines, now).get(host_id)
             if machine is None or machine.gone_at is not None:
                 return
             if machine.ignored_deletes < self.faults.ignored_deletes:
                 machine.ignored_deletes += 1
                 return
-            machine.gone_at = self._clock.now() + self._limits.delete_s
+            machine.gone_at = now + self._limits.delete_s
 
         await self._store.change(mark)
 
     async def list_all(self) -> tuple[SourceHost, ...]:
         await self._enter("list_all")
-        machines = await self._store.change(lambda machines: list(self._present(machines).values()))
+        machines = await self._machines()
         shown_before = self._clock.now() - self.faults.hide_new_s
         return tuple(self._show(machine) for machine in machines if machine.created_at <= shown_before)
 
-    def _create(self, machines: Machines, host_id: str, host_type: HostType) -> bool:
+    async def _machines(self) -> list[Machine]:
+        now = self._clock.now()
+        return await self._store.change(lambda machines: list(_present(machines, now).values()))
+
+    def _create(self, machines: Machines, host_id: str, host_type: HostType, now: float) -> bool:
         """Return whether a machine was made: not if this id has one already, whatever its state."""
-        present = self._present(machines)
+        present = _present(machines, now)
         if host_id in present:
             return False
         same = sum(1 for machine in present.values() if machine.type_name == host_type.name)
@@ -148,28 +154,19 @@ class FakeCloud:
             raise OutOfStock(f"{self.name}: no {host_type.name} left")
         if self._limits.max_hosts is not None and len(present) >= self._limits.max_hosts:
             raise OutOfStock(f"{self.name}: quota of {self._limits.max_hosts} hosts is used up")
-        self._throttle(present)
-        now = self._clock.now()
+        self._throttle(present, now)
         factor = self._rng.uniform(1 - self._limits.boot_spread, 1 + self._limits.boot_spread)
         boot_s = float("inf") if self.faults.never_boots else host_type.boot_s * factor
         machines[host_id] = Machine(host_id, host_type.name, created_at=now, running_at=now + boot_s)
         return True
 
-    def _throttle(self, present: Machines) -> None:
+    def _throttle(self, present: Machines, now: float) -> None:
         if self._limits.max_creates is None:
             return
-        now = self._clock.now()
         recent = sorted(m.created_at for m in present.values() if m.created_at > now - self._limits.window_s)
         if len(recent) >= self._limits.max_creates:
             delay_s = recent[-self._limits.max_creates] + self._limits.window_s - now
             raise Throttled(f"{self.name}: too many creations; again in {delay_s:.1f} s", delay_s=delay_s)
-
-    def _present(self, machines: Machines) -> Machines:
-        """Drop what is deleted by now and return the rest."""
-        now = self._clock.now()
-        for machine in [m for m in machines.values() if m.gone_at is not None and m.gone_at <= now]:
-            del machines[machine.host_id]
-        return machines
 
     def _show(self, machine: Machine) -> SourceHost:
         known = self._types.get(machine.type_name)
@@ -190,3 +187,10 @@ class FakeCloud:
         await self._clock.sleep(self._rng.uniform(*self._limits.latency_s))
         if self._errors[verb]:
             raise self._errors[verb].popleft()
+
+
+def _present(machines: Machines, now: float) -> Machines:
+    """Drop what is deleted by now and return the rest."""
+    for machine in [m for m in machines.values() if m.gone_at is not None and m.gone_at <= now]:
+        del machines[machine.host_id]
+    return machines

@@ -178,7 +178,7 @@ async def test_the_number_of_a_dead_leader_given_to_another_process_fools_nobody
 
 
 async def test_after_a_reboot_nothing_runs(runtime: ProcessRuntime, tmp_path: Path) -> None:
-    await runtime.start(order("sh", "-c", "exit 0"))
+    await runtime.start(order("sleep", "1000"))
     leader = tmp_path / "instances/one/leader"
     pid, ticks, _ = leader.read_text().split()
     leader.write_text(f"{pid} {ticks} another-boot\n")

@@ -1,0 +1,159 @@
+"""What every source of hosts promises, as named cases. A rig joins a driver to them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import pytest
+
+from dcp.hosts.model import HostType, Resources, SourceHost, SourceHostState
+from dcp.hosts.ports import HostSource
+from dcp.kernel.clock import Clock
+from dcp.kernel.errors import OutOfStock, Rejected
+
+SMALL = HostType("small", Resources(1000, 1 << 30), labels=(("disk", "ssd"),), boot_s=20.0)
+LARGE = HostType("large", Resources(4000, 4 << 30), price_usd_per_hour=0.2, boot_s=40.0)
+SMALL_STOCK, LARGE_STOCK = 3, 1
+PATIENCE_S = 120.0
+
+
+class Rig(Protocol):
+    """A source that has SMALL_STOCK small and LARGE_STOCK large hosts."""
+
+    source: HostSource
+    clock: Clock
+
+    def again(self) -> HostSource:
+        """Return what a restarted controller would use: a new object over the same state."""
+        ...
+
+
+Case = Callable[[Rig], Coroutine[Any, Any, None]]
+CASES: list[Case] = []
+
+
+def case(function: Case) -> Case:
+    CASES.append(function)
+    return function
+
+
+@case
+async def a_created_host_is_listed_and_runs_after_its_boot(rig: Rig) -> None:
+    await rig.source.create("h-1", "small")
+    (first,) = await rig.source.list_all()
+    assert (first.host_id, first.type_name) == ("h-1", "small")
+    running = await _until_running(rig, "h-1")
+    assert running.address
+    assert running.labels == SMALL.labels
+
+
+@case
+async def offers_name_every_type_in_order_with_what_is_left(rig: Rig) -> None:
+    assert await _available(rig.source) == {"small": SMALL_STOCK, "large": LARGE_STOCK}
+    await rig.source.create("h-1", "small")
+    offers = await rig.source.offers()
+    assert [offer.host_type for offer in offers] == [SMALL, LARGE]
+    assert {(offer.source, offer.kind) for offer in offers} == {(rig.source.name, rig.source.kind)}
+    assert await _available(rig.source) == {"small": SMALL_STOCK - 1, "large": LARGE_STOCK}
+
+
+@case
+async def create_is_idempotent(rig: Rig) -> None:
+    for source in (rig.source, rig.source, rig.again()):
+        await source.create("h-1", "small")
+    assert len(await rig.source.list_all()) == 1
+    await _until_running(rig, "h-1")
+    await rig.source.create("h-1", "small")
+    await rig.source.create("h-1", "large")
+    (host,) = await rig.source.list_all()
+    assert (host.type_name, host.state) == ("small", SourceHostState.RUNNING)
+
+
+@case
+async def racing_creations_of_one_id_give_one(rig: Rig) -> None:
+    sources = [rig.source, rig.again(), rig.again(), rig.source]
+    await asyncio.gather(*(source.create("h-1", "small") for source in sources))
+    assert len(await rig.source.list_all()) == 1
+    assert (await _available(rig.source))["small"] == SMALL_STOCK - 1
+
+
+@case
+async def listing_is_complete(rig: Rig) -> None:
+    names = {f"h-{n}" for n in range(SMALL_STOCK)}
+    for name in names:
+        await rig.source.create(name, "small")
+    await rig.source.create("big", "large")
+    assert {host.host_id for host in await rig.source.list_all()} == names | {"big"}
+
+
+@case
+async def running_out_is_told_and_giving_back_helps(rig: Rig) -> None:
+    await rig.source.create("h-1", "large")
+    with pytest.raises(OutOfStock):
+        await rig.source.create("h-2", "large")
+    assert (await _available(rig.source))["large"] == 0
+    assert {host.host_id for host in await rig.source.list_all()} == {"h-1"}
+    await rig.source.delete("h-1")
+    await _until_gone(rig, "h-1")
+    await rig.source.create("h-2", "large")
+    assert {host.host_id for host in await rig.source.list_all()} == {"h-2"}
+
+
+@case
+async def racing_for_the_last_one_gives_it_to_one(rig: Rig) -> None:
+    sources = [rig.source, rig.again()]
+    results = await asyncio.gather(
+        *(source.create(f"h-{n}", "large") for n, source in enumerate(sources)), return_exceptions=True
+    )
+    assert sum(isinstance(result, OutOfStock) for result in results) == 1
+    assert len(await rig.source.list_all()) == 1
+
+
+@case
+async def deleting_what_is_absent_is_success(rig: Rig) -> None:
+    await rig.source.delete("never")
+    await rig.source.create("h-1", "small")
+    for source in (rig.source, rig.again()):
+        await source.delete("h-1")
+    await _until_gone(rig, "h-1")
+    await rig.source.delete("h-1")
+    assert await _available(rig.source) == {"small": SMALL_STOCK, "large": LARGE_STOCK}
+
+
+@case
+async def an_unknown_type_is_rejected(rig: Rig) -> None:
+    with pytest.raises(Rejected):
+        await rig.source.create("h-1", "no-such-type")
+    assert await rig.source.list_all() == ()
+
+
+@case
+async def a_new_object_knows_every_host(rig: Rig) -> None:
+    await rig.source.create("h-1", "small")
+    await rig.source.create("h-2", "large")
+    heir = rig.again()
+    assert await heir.list_all() == await rig.source.list_all()
+    assert await _available(heir) == {"small": SMALL_STOCK - 1, "large": 0}
+    await heir.delete("h-1")
+    await _until_gone(rig, "h-1")
+
+
+async def _available(source: HostSource) -> dict[str, int | None]:
+    return {offer.host_type.name: offer.available for offer in await source.offers()}
+
+
+async def _until_running(rig: Rig, host_id: str) -> SourceHost:
+    give_up_at = rig.clock.now() + PATIENCE_S
+    while True:
+        for host in await rig.source.list_all():
+            if host.host_id == host_id and host.state == SourceHostState.RUNNING:
+                return host
+        assert rig.clock.now() < give_up_at, f"{host_id} never runs"
+        await rig.clock.sleep(1.0)
+
+
+async def _until_gone(rig: Rig, host_id: str) -> None:
+    give_up_at = rig.clock.now() + PATIENCE_S
+    while host_id in {host.host_id for host in await rig.source.list_all()}:
+        assert rig.clock.now() < give_up_at, f"{host_id} is never gone"
+        await rig.clock.sleep(1.0)

@@ -1,0 +1,60 @@
+"""Every source of hosts keeps every promise of `sources`, with its state in memory and in a file."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sources import CASES, LARGE, LARGE_STOCK, SMALL, SMALL_STOCK, Case
+
+from dcp.drivers.clouds.fake import CloudLimits, FakeCloud
+from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
+from dcp.hosts.ports import HostSource
+
+LIMITS = CloudLimits(stock=(("small", SMALL_STOCK), ("large", LARGE_STOCK)), delete_s=15.0, boot_spread=0.3)
+
+
+class SteppedClock:
+    """Moves on only when somebody waits: boots and deletions cost no real time although files need real threads."""
+
+    def __init__(self) -> None:
+        self._now = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self._now += max(0.0, seconds)
+        await asyncio.sleep(0)
+
+
+class SourceRig:
+    """`make` gives a source over a file, or without one over memory; then `again` is the same object."""
+
+    def __init__(self, make: Callable[[SteppedClock, Path | None], HostSource], path: Path | None) -> None:
+        self.clock = SteppedClock()
+        self._make = make
+        self._path = path
+        self.source = make(self.clock, path)
+
+    def again(self) -> HostSource:
+        return self.source if self._path is None else self._make(self.clock, self._path)
+
+
+def make_pool(_: SteppedClock, path: Path | None) -> HostSource:
+    return PrivatePool("own", path, [PrivateHosts(SMALL, SMALL_STOCK), PrivateHosts(LARGE, LARGE_STOCK)])
+
+
+def make_cloud(clock: SteppedClock, path: Path | None) -> HostSource:
+    return FakeCloud("fake", clock, path, types=(SMALL, LARGE), limits=LIMITS)
+
+
+DRIVERS = {"private": make_pool, "fake": make_cloud}
+
+
+@pytest.mark.parametrize("kept", ["memory", "file"])
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_contract(case: Case, driver: str, kept: str, tmp_path: Path) -> None:
+    path = tmp_path / "state" / f"{driver}.json" if kept == "file" else None
+    await case(SourceRig(DRIVERS[driver], path))
