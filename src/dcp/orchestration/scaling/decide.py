@@ -4,6 +4,7 @@ Pure: `decide_application(snapshot)` gives an `ApplicationPlan` that the engine 
 value is what `dcp plan` prints.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -239,6 +240,7 @@ def _placement_words(assignment: Assignment) -> str:
 
 def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> tuple[Removal, ...]:
     hosts = {host.id: host for host in snapshot.hosts}
+    on_host = Counter(instance.host_id for instance in snapshot.host_instances)
     removals = [
         Removal(instance.id, "removed", f"service {instance.service} is no longer in the application")
         for instance in snapshot.gone_services
@@ -247,7 +249,7 @@ def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacem
     for service in snapshot.services:
         replacement = replacements[service.spec.name]
         reason = "removed" if snapshot.removing else replacement.remove_reason
-        chosen = choose_removals(replacement.removable, replacement.remove, hosts)
+        chosen = choose_removals(replacement.removable, replacement.remove, hosts, on_host)
         removals.extend(Removal(instance.id, reason, words) for instance, words in chosen)
     return tuple(removals)
 
