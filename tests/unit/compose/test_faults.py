@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Written, one_service
+from compose_files import Written, one_service
 
 from dcp import compose
 from dcp.kernel.errors import InvalidInput

@@ -1,7 +1,7 @@
 """What each honoured key means, in every form it has."""
 
 import pytest
-from conftest import Written
+from compose_files import Written
 
 from dcp.hosts.model import Resources
 from dcp.orchestration.services.model import (

@@ -1,7 +1,7 @@
 """What is left out is said, and what says nothing new stays silent."""
 
 import pytest
-from conftest import Written
+from compose_files import Written
 
 
 @pytest.mark.parametrize(
