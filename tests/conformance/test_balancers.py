@@ -1,0 +1,172 @@
+"""Every balancer driver keeps every promise of `balancers`."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+import aiohttp
+import pytest
+from balancers import CASES, Answer, Case
+
+from dcp.drivers.balancers.envoy import EnvoyBalancer
+from dcp.drivers.balancers.fake import FakeBalancer
+from dcp.kernel.clock import LoopClock, SystemClock
+from dcp.kernel.errors import DriverError
+from dcp.orchestration.traffic.model import Endpoint, Route
+from dcp.simulation.virtual_time import run_virtual
+
+LOOPBACK = "127.0.0.1"
+
+
+class FakeRig:
+    """The fake is its own proxy, so that a restarted controller uses the same object."""
+
+    def __init__(self) -> None:
+        self.clock = LoopClock()
+        self.balancer = FakeBalancer(self.clock)
+        self._ports = count(10_000)
+        self._received: Counter[str] = Counter()
+
+    def again(self) -> FakeBalancer:
+        return self.balancer
+
+    def free_port(self) -> int:
+        return next(self._ports)
+
+    @contextmanager
+    def occupied(self, port: int) -> Iterator[None]:
+        self.balancer.taken_ports.add(port)
+        yield
+        self.balancer.taken_ports.remove(port)
+
+    async def start(self, instance_id: str) -> Endpoint:
+        return Endpoint(instance_id, LOOPBACK, next(self._ports))
+
+    def received(self, instance_id: str) -> int:
+        return self._received[instance_id]
+
+    async def ask(self, route: Route, *, work_ms: int = 0, status: int = 200) -> Answer:
+        if route not in self.balancer.routes or not self.balancer.running:
+            return Answer(0)
+        endpoint = self.balancer.begin(route.service)
+        if endpoint is None:
+            return Answer(503)
+        self._received[endpoint.instance_id] += 1
+        await self.clock.sleep(work_ms / 1000)
+        self.balancer.end(route.service, endpoint, work_ms, failed=status >= 500)
+        return Answer(status, endpoint.instance_id)
+
+    async def kill(self) -> None:
+        self.balancer.kill()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_fake(case: Case) -> None:
+    async def run() -> None:
+        rig = FakeRig()
+        await rig.balancer.ensure_running()
+        await case(rig)
+
+    run_virtual(run())
+
+
+class EnvoyRig:
+    """Real instances and a real client around one Envoy, which all cases share as controllers would."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = SystemClock()
+        self._directory = directory
+        self.balancer = self.again()
+        self._received: Counter[str] = Counter()
+        self._servers: list[asyncio.Server] = []
+        self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    async def close(self) -> None:
+        await self._client.close()
+        await self.balancer.set_routes(())
+        for server in self._servers:
+            server.close()
+
+    def again(self) -> EnvoyBalancer:
+        return EnvoyBalancer(self._directory, self.clock)
+
+    def free_port(self) -> int:
+        with socket.socket() as found:
+            found.bind((LOOPBACK, 0))
+            port: int = found.getsockname()[1]
+            return port
+
+    @contextmanager
+    def occupied(self, port: int) -> Iterator[None]:
+        with socket.create_server((LOOPBACK, port)):
+            yield
+
+    async def start(self, instance_id: str) -> Endpoint:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                    self._received[instance_id] += 1
+                    work_ms, status = head.split()[1].strip("/").split("/")
+                    await asyncio.sleep(int(work_ms) / 1000)
+                    body = f"content-length: {len(instance_id)}\r\n\r\n{instance_id}"
+                    writer.write(f"HTTP/1.1 {status} Because\r\n{body}".encode())
+            writer.close()
+
+        server = await asyncio.start_server(serve, LOOPBACK, 0)
+        self._servers.append(server)
+        return Endpoint(instance_id, LOOPBACK, server.sockets[0].getsockname()[1])
+
+    def received(self, instance_id: str) -> int:
+        return self._received[instance_id]
+
+    async def ask(self, route: Route, *, work_ms: int = 0, status: int = 200) -> Answer:
+        url = f"http://{route.listen_address}:{route.listen_port}/{work_ms}/{status}"
+        try:
+            async with self._client.get(url) as response:
+                text = await response.text()
+        except aiohttp.ClientError:
+            return Answer(0)
+        return Answer(response.status, text if text in self._received else "")
+
+    async def kill(self) -> None:
+        pid = int((self._directory / "proxy").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        while await self.balancer_answers():
+            await asyncio.sleep(0.01)
+
+    async def balancer_answers(self) -> bool:
+        try:
+            await self.balancer.traffic()
+        except DriverError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def envoy_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("balancer")
+    yield directory
+    asyncio.run(EnvoyBalancer(directory, SystemClock()).stop())
+
+
+@pytest.fixture
+async def envoy_rig(envoy_directory: Path) -> AsyncIterator[EnvoyRig]:
+    rig = EnvoyRig(envoy_directory)
+    await rig.balancer.ensure_running()
+    yield rig
+    await rig.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("envoy")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_envoy(case: Case, envoy_rig: EnvoyRig) -> None:
+    async with asyncio.timeout(30):
+        await case(envoy_rig)
