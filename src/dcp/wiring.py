@@ -81,7 +81,10 @@ def make_runtime(settings: Settings, state: Path, clock: Clock) -> Runtime:
 def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
     """Return the balancer that the settings name."""
     driver = load(f"balancer/{settings.balancer.kind}")
-    balancer: Balancer = driver.EnvoyBalancer(state / "balancer", clock, admin_port=settings.balancer.admin_port)
+    chosen = settings.balancer
+    balancer: Balancer = driver.EnvoyBalancer(
+        state / "balancer", clock, admin_port=chosen.admin_port, workers=chosen.workers
+    )
     return balancer
 
 

@@ -37,4 +37,3 @@ def create_app(context: Context, token: str) -> FastAPI:
     handle_errors(app)
     app.add_middleware(RequireToken, token=token)
     return app
-

@@ -96,20 +96,34 @@ def take(path: Path, *, alone: bool) -> StateDirectory:
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path / "controller.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Unavailable(f"state directory {path} cannot be used: {error.strerror}", hint="see --state") from error
+        raise _unusable(path, error) from error
+    lock = path / "controller.lock"
+    descriptor = lock_file(lock, alone=alone)
+    if descriptor is None:
+        hint = "stop it first, or give this one a directory of its own with --state"
+        raise Unavailable(f"state directory {path} is in use by controller {_holder(path)}", hint=hint)
+    return StateDirectory(path, descriptor)
+
+
+def lock_file(path: Path, *, alone: bool) -> int | None:
+    """Return the descriptor that holds a lock as long as it is open; None if somebody else has it.
+
+    Who has it alone is written into the file. Raises Unavailable if the file cannot be made.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(path.parent, error) from error
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = _holder(path, descriptor)
+    except OSError:
         os.close(descriptor)
-        hint = "stop it first, or give this one a directory of its own with --state"
-        raise Unavailable(f"state directory {path} is in use by controller {holder}", hint=hint) from error
+        return None
     os.ftruncate(descriptor, 0)
     if alone:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return StateDirectory(path, descriptor)
+    return descriptor
 
 
 def read_token(path: Path) -> str:
@@ -144,11 +158,16 @@ def _announced(path: Path) -> tuple[Listening, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _holder(path: Path, descriptor: int) -> str:
-    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-    if text.isdigit():
-        return f"pid {text}"
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = (path / "controller.lock").read_text().strip()
+        if text.isdigit():
+            return f"pid {text}"
     return ", ".join(f"pid {one.pid}" for one in living(path)) or "of unknown pid"
+
+
+def _unusable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(f"state directory {path} cannot be used: {error.strerror}", hint="name another with --state")
 
 
 def _read(path: Path) -> Listening | None:

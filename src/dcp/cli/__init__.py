@@ -1,0 +1,1 @@
+"""The command line: a thin door. Every verb asks the API and prints; only `serve`, `demo` and `simulate` do more."""

@@ -31,10 +31,11 @@ Source = PrivateSource | FakeCloudSource
 
 @dataclass(frozen=True, slots=True)
 class BalancerSettings:
-    """The proxy: which driver, and its own port; None: a free one."""
+    """The proxy: which driver, its own port (None: a free one), and how many threads carry requests."""
 
     kind: str = "envoy"
     admin_port: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

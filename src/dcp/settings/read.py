@@ -64,7 +64,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
     return Settings(
         engine=engine,
         sources=tuple(_source(source, machine) for source in form.sources),
-        balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port),
+        balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port, form.balancer.workers),
         runtime=RuntimeSettings(form.runtime.kind, form.runtime.ports, form.runtime.cgroup_parent),
     )
 

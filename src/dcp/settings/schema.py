@@ -145,6 +145,7 @@ class BalancerForm(_Form):
     listen_address: Annotated[str, Field(min_length=1)] = _ENGINE.listen_address
     internal_ports: PortRange = _ENGINE.listen_ports
     admin_port: Port | None = None
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
 
 
 class RuntimeForm(_Form):

@@ -1,0 +1,5 @@
+"""`python -m dcp` is `dcp`."""
+
+from dcp.cli.main import main
+
+main()
