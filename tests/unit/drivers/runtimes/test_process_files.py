@@ -43,6 +43,26 @@ def test_ports_are_given_in_turn_also_by_a_second_controller(tmp_path: Path) -> 
     assert reserve(second, "c") == 23002, "a port that was just freed is not used again at once"
 
 
+def test_directories_that_know_nothing_of_each_other_begin_at_different_ports(tmp_path: Path) -> None:
+    ours, theirs = PortRange(tmp_path / "a", 23030, 23039, offset=7), PortRange(tmp_path / "b", 23030, 23039, offset=12)
+    assert [reserve(ours, name) for name in "abcd"] == [23037, 23038, 23039, 23030]
+    assert reserve(theirs, "a") == 23032
+
+
+def test_a_port_of_a_connection_that_just_ended_is_the_last_choice(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        accepted, _ = listener.accept()
+        accepted.close()
+        client.recv(1)
+        client.close()
+    ports = PortRange(tmp_path, port - 1, port)
+    with ports.lock() as lock:
+        os.pwrite(lock.descriptor, str(port).encode(), 0)
+    assert [reserve(ports, "a"), reserve(ports, "b")] == [port - 1, port]
+
+
 def test_a_port_that_something_listens_on_is_passed_over(tmp_path: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

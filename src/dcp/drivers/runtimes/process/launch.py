@@ -26,7 +26,7 @@ from dcp.drivers.runtimes.process.processes import INSTANCE_VARIABLE, OWNER_VARI
 from dcp.kernel.errors import Rejected
 from dcp.orchestration.services.model import StartOrder
 
-LAUNCH_BOUND_MS = 5000
+LAUNCH_BOUND_MS = 2500
 
 _LOCK_FD, _PIPE_FD = 9, 8
 

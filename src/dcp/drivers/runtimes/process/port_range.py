@@ -16,12 +16,17 @@ from dcp.kernel.errors import DriverError
 
 
 class PortRange:
-    """Reserves ports from `first` to `last`, both included."""
+    """Reserves ports from `first` to `last`, both included.
 
-    def __init__(self, folder: Path, first: int, last: int) -> None:
+    The very first one is `offset` further on (modulo the size): other state directories on this machine use the same
+    range, know nothing of our reservations, and should not begin where we do.
+    """
+
+    def __init__(self, folder: Path, first: int, last: int, *, offset: int = 0) -> None:
         self._folder = folder
         self._first = first
         self._last = last
+        self._begin = first + offset % (last - first + 1)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def lock(self) -> Lock:
@@ -32,7 +37,7 @@ class PortRange:
         return lock
 
     def reserve(self, lock: Lock, instance_id: str, in_use: Callable[[int, str], bool]) -> int:
-        """Return a port that nobody has and nothing listens on; the caller holds `lock` and keeps it.
+        """Return a port that nobody has and nothing uses; the caller holds `lock` and keeps it.
 
         `in_use(port, instance_id)` tells whether a reservation that we meet still stands for a living instance.
         DriverError: the range is used up.
@@ -40,7 +45,7 @@ class PortRange:
         port = self._take_next(lock, instance_id)
         if port is None:
             self._take_back(in_use)
-            port = self._take_next(lock, instance_id)
+            port = self._take_next(lock, instance_id) or self._take_next(lock, instance_id, used_lately=True)
         if port is None:
             raise DriverError(
                 f"no free port between {self._first} and {self._last}", hint="widen the runtime's port range"
@@ -70,25 +75,25 @@ class PortRange:
         with self.lock():
             self._take_back(in_use)
 
-    def _take_next(self, lock: Lock, instance_id: str) -> int | None:
+    def _take_next(self, lock: Lock, instance_id: str, *, used_lately: bool = False) -> int | None:
         # The lock file holds the next port to try, for all controllers and over restarts.
         text = os.pread(lock.descriptor, 16, 0)
-        start = int(text) if text.strip().isdigit() else self._first
+        start = int(text) if text.strip().isdigit() else self._begin
         size = self._last - self._first + 1
         for step in range(size):
             port = self._first + (start - self._first + step) % size
-            if self._take(port, instance_id):
+            if self._take(port, instance_id, used_lately):
                 os.pwrite(lock.descriptor, f"{port + 1:<16}".encode(), 0)
                 return port
         return None
 
-    def _take(self, port: int, instance_id: str) -> bool:
+    def _take(self, port: int, instance_id: str, used_lately: bool) -> bool:
         path = self._folder / str(port)
         try:
             path.symlink_to(instance_id)
         except FileExistsError:
             return False
-        if _is_free(port):
+        if _is_free(port, used_lately):
             return True
         path.unlink()
         return False
@@ -99,11 +104,15 @@ class PortRange:
                 path.unlink()
 
 
-def _is_free(port: int) -> bool:
-    """Return whether no socket of this machine listens on `port`, on any address."""
+def _is_free(port: int, used_lately: bool) -> bool:
+    """Return whether a program could listen on `port`, on any address.
+
+    A connection that ended less than a minute ago keeps its port from programs that do not set SO_REUSEADDR; with
+    `used_lately` such a port is good enough.
+    """
     with socket.socket() as probe:
-        # Without it a connection that ended a minute ago would count as taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if used_lately:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
         except OSError:
