@@ -1,6 +1,7 @@
 """The worker of the edge: keeps the proxy running with one route a service, and samples what it counted.
 
-One sampler for all services, because one reading of the proxy holds them all.
+The proxy runs while there is a service, so that an empty dcp leaves nothing behind on the machine. One sampler serves
+all services, because one reading of the proxy holds them all.
 """
 
 from sqlalchemy import Connection
@@ -37,7 +38,8 @@ class EdgeWorker:
         if self._next_sample_at is None:
             self._next_sample_at = now
         if now >= self._next_sample_at:
-            await self._sample(lease)
+            if self._routes:
+                await self._sample(lease)
             behind = int((now - self._next_sample_at) / sample_s)
             self._next_sample_at += (behind + 1) * sample_s
         return max(0.01, min(self._context.settings.poll_s, self._next_sample_at - self._context.clock.now()))
@@ -47,9 +49,10 @@ class EdgeWorker:
         address = self._context.settings.listen_address
         wanted = tuple(Route(row.key, row.listen_port, address) for row in rows)
         try:
-            await self._context.balancer.ensure_running()
+            if wanted:
+                await self._context.balancer.ensure_running()
             if wanted != self._routes:
-                await self._context.balancer.set_routes(wanted)
+                await (self._context.balancer.set_routes(wanted) if wanted else self._context.balancer.stop())
                 self._routes = wanted
         except (DriverError, Unavailable) as error:
             await self._tell(lease, error)

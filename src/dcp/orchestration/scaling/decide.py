@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dcp.hosts.model import Host, Offer, Resources
 from dcp.hosts.states import USABLE, HostState
 from dcp.orchestration.capacity.model import Sample
-from dcp.orchestration.scaling.graph import call_order, dependencies_of
+from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
 from dcp.orchestration.scaling.model import (
     ApplicationView,
@@ -107,15 +107,24 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
 
 def _targets(snapshot: ApplicationSnapshot) -> tuple[TargetDecision, ...]:
     if snapshot.removing:
-        return tuple(_removed(service) for service in snapshot.services)
+        live = {service.spec.name for service in snapshot.services if service.instances}
+        return tuple(
+            _removed(service, dependants_of(snapshot.spec, service.spec.name) & live) for service in snapshot.services
+        )
     views = tuple(_view(service) for service in snapshot.services)
     return decide_targets(ApplicationView(snapshot.name, snapshot.now, snapshot.policy, snapshot.timing, views))
 
 
-def _removed(service: ServiceSnapshot) -> TargetDecision:
-    state = replace(service.scaling, target=0)
-    direction = Direction.SHRINK if service.scaling.target else Direction.HOLD
-    return TargetDecision(service.spec.name, direction, 0, "removed", "the application is being removed", {}, state)
+def _removed(service: ServiceSnapshot, dependants: frozenset[str]) -> TargetDecision:
+    """Whoever is still needed by a dependant that has not left stays."""
+    if dependants:
+        words = f"the application is being removed; {', '.join(sorted(dependants))} leaves first"
+        target, reason = service.scaling.target, "waits-for-dependants"
+    else:
+        words, target, reason = "the application is being removed", 0, "removed"
+    direction = Direction.SHRINK if target < service.scaling.target else Direction.HOLD
+    state = replace(service.scaling, target=target)
+    return TargetDecision(service.spec.name, direction, target, reason, words, {}, state)
 
 
 def _view(service: ServiceSnapshot) -> ServiceView:

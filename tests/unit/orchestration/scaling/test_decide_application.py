@@ -143,10 +143,16 @@ def test_what_fits_nowhere_is_said() -> None:
     assert all(unplaced.words for unplaced in plan.unplaced)
 
 
-def test_removing_takes_everything_out() -> None:
+def test_removing_takes_dependants_out_first() -> None:
     plan = decide_application(snapshot(removing=True))
-    assert sorted(removal.instance_id for removal in plan.removals) == ["feed-1", "feed-2", "user-3"]
+    assert sorted(removal.instance_id for removal in plan.removals) == ["feed-1", "feed-2"]
+    without_feed = tuple(
+        replace(one, instances=() if one.spec.name == "feed" else one.instances) for one in snapshot().services
+    )
+    plan = decide_application(snapshot(removing=True, services=without_feed))
+    assert [removal.instance_id for removal in plan.removals] == ["user-3"]
     assert {removal.reason for removal in plan.removals} == {"removed"}
+    assert not plan.instances
 
 
 def test_a_service_that_left_the_file_leaves() -> None:
