@@ -27,7 +27,7 @@ WaitLimit = Annotated[float, typer.Option("--wait-limit", min=0, help="Wait so m
 
 
 def apply(
-    file: Annotated[Path, typer.Argument(help="A Compose file.", metavar="FILE")],
+    file: Annotated[Path, typer.Argument(help="A Compose file.")],
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference and change nothing.")] = False,
     profile: Annotated[list[str] | None, typer.Option(help="Activate a profile; may be given often.")] = None,
