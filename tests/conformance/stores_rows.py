@@ -1,0 +1,272 @@
+"""Cases of rows: what goes in comes out, guarded changes, and the questions asked of each table."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection
+from stores import Rig, case, make_host, make_instance, make_spec
+
+from dcp.hosts.states import HostState
+from dcp.kernel.errors import Stale
+from dcp.kernel.states import IllegalTransition
+from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.scaling.model import Direction, Policy, ScalingState, TargetDecision
+from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
+from dcp.orchestration.services.model import GateCondition, ServiceKey
+from dcp.orchestration.services.states import InstanceState
+from dcp.orchestration.traffic.model import Traffic
+from dcp.scheduling.model import Refusal, Unplaced
+from dcp.store import applications, hosts, instances, plans, samples
+from dcp.store.applications import Application
+
+FEED = ServiceKey("shop", "feed")
+USER = ServiceKey("shop", "user")
+DECISION = TargetDecision(
+    "feed",
+    Direction.GROW,
+    6,
+    "below-fatal",
+    "grows from 4 to 6",
+    {"level": 1.05, "target_before": 4},
+    ScalingState(6, 100.25, 90.5, 8, 2, 95.0),
+)
+COUNTED = Traffic(10, 9, 1, 0, tuple(range(15)))
+SAMPLE = Sample(60.0, 60.0, 10, 9, 1, 0, tuple(range(15)))
+
+
+async def application_of(rig: Rig) -> Application:
+    found = await rig.database.read(lambda connection: applications.find(connection, "shop"))
+    assert found is not None
+    return found
+
+
+@case
+async def an_application_is_found_at_its_newest_revision(rig: Rig) -> None:
+    first, second = make_spec(), make_spec("shop", "feed", "user", "card")
+    assert await rig.database.write(lambda connection: applications.put(connection, first, None, 1.5)) == 1
+    before = await application_of(rig)
+    assert before == Application("shop", 1, False, 1.5, 1, first)
+    assert await rig.database.write(lambda connection: applications.put(connection, second, before, 2.5)) == 2
+    assert (await application_of(rig)).spec == second
+    assert await rig.database.read(lambda connection: applications.spec_at(connection, "shop", 1)) == first
+    assert await rig.database.read(lambda connection: applications.find(connection, "other")) is None
+
+
+@case
+async def of_two_changes_to_one_application_the_second_is_stale(rig: Rig) -> None:
+    await rig.database.write(lambda connection: applications.put(connection, make_spec(), None, 1.0))
+    before = await application_of(rig)
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: applications.put(connection, make_spec(), None, 2.0))
+    await rig.database.write(lambda connection: applications.put(connection, make_spec(), before, 2.0))
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: applications.put(connection, make_spec(), before, 3.0))
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: applications.mark_removing(connection, before))
+    now = await application_of(rig)
+    await rig.database.write(lambda connection: applications.mark_removing(connection, now))
+    assert (await application_of(rig)).removing is True
+    assert now.revision == 2
+
+
+@case
+async def a_service_keeps_what_scaling_remembers(rig: Rig) -> None:
+    state = ScalingState(4)
+    await rig.database.write(lambda connection: applications.add_service(connection, FEED, 8000, state))
+    (row,) = await rig.database.read(applications.service_rows)
+    assert (row.key, row.listen_port, row.scaling, row.decision, row.unplaced) == (FEED, 8000, state, None, 0)
+    await rig.database.write(lambda connection: applications.decide_service(connection, row, DECISION, 2))
+    (after,) = await rig.database.read(lambda connection: applications.service_rows(connection, "shop"))
+    assert (after.scaling, after.decision, after.attainable) == (DECISION.state, DECISION, 4)
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: applications.decide_service(connection, row, DECISION, 0))
+
+
+@case
+async def no_two_services_listen_on_one_port(rig: Rig) -> None:
+    def add(key: ServiceKey, port: int) -> Callable[[Connection], None]:
+        return lambda connection: applications.add_service(connection, key, port, ScalingState(1))
+
+    await rig.database.write(add(FEED, 8000))
+    with pytest.raises(Stale):
+        await rig.database.write(add(USER, 8000))
+    await rig.database.write(add(USER, 8001))
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: applications.move_service(connection, USER, 8000))
+    await rig.database.write(lambda connection: applications.move_service(connection, USER, 8002))
+    await rig.database.write(lambda connection: applications.drop_service(connection, FEED))
+    assert [row.listen_port for row in await rig.database.read(applications.service_rows)] == [8002]
+
+
+@case
+async def forgetting_an_application_takes_everything_but_its_history(rig: Rig) -> None:
+    def fill(connection: Connection) -> None:
+        applications.put(connection, make_spec(), None, 1.0)
+        applications.put(connection, make_spec("other"), None, 1.0)
+        applications.add_service(connection, FEED, 8000, ScalingState(1))
+        applications.add_service(connection, ServiceKey("other", "feed"), 8001, ScalingState(1))
+        samples.add(connection, 60.0, {FEED: (SAMPLE, COUNTED)})
+        instances.add(connection, [make_instance("feed-1", state=InstanceState.STOPPED, ended_at=5.0)])
+
+    await rig.database.write(fill)
+    await rig.database.write(lambda connection: applications.forget(connection, "shop"))
+    assert await rig.database.read(applications.names) == ("other",)
+    assert [row.key.application for row in await rig.database.read(applications.service_rows)] == ["other"]
+    assert await rig.database.read(samples.last_counters) == {}
+    assert await rig.database.read(lambda connection: instances.find(connection, "feed-1")) is not None
+
+
+@case
+async def names_sort_by_code_point(rig: Rig) -> None:
+    wanted = ["B", "Z", "a", "a-b", "a_b", "ab", "b", "é"]
+
+    def fill(connection: Connection) -> None:
+        for number, name in enumerate(reversed(wanted)):
+            applications.put(connection, make_spec(name), None, 1.0)
+            applications.add_service(connection, ServiceKey(name, "feed"), 8000 + number, ScalingState(1))
+        hosts.add(connection, [make_host(name) for name in reversed(wanted)])
+        instances.add(connection, [make_instance(name) for name in reversed(wanted)])
+
+    await rig.database.write(fill)
+    assert await rig.database.read(applications.names) == tuple(wanted)
+    rows = await rig.database.read(applications.service_rows)
+    assert [row.key.application for row in rows] == [
+        key.partition("/")[0] for key in sorted(f"{w}/feed" for w in wanted)
+    ]
+    assert [host.id for host in await rig.database.read(hosts.current)] == wanted
+    assert [instance.id for instance in await rig.database.read(instances.live)] == wanted
+
+
+@case
+async def an_instance_changes_only_from_what_it_was(rig: Rig) -> None:
+    placed = make_instance("feed-1")
+    await rig.database.write(lambda connection: instances.add(connection, [placed]))
+    starting = replace(placed, state=InstanceState.STARTING, port=9000)
+    stored = await rig.database.write(lambda connection: instances.change(connection, placed, starting))
+    assert stored == replace(starting, version=1)
+    assert await rig.database.read(lambda connection: instances.find(connection, "feed-1")) == stored
+    for old in (placed, replace(placed, version=stored.version)):
+        with pytest.raises(Stale):
+            await rig.database.write(lambda connection, old=old: instances.change(connection, old, starting))
+    with pytest.raises(IllegalTransition):
+        serving = replace(stored, state=InstanceState.SERVING)
+        await rig.database.write(lambda connection: instances.change(connection, stored, serving))
+    assert await rig.database.read(lambda connection: instances.find(connection, "feed-1")) == stored
+
+
+@case
+async def a_host_changes_only_from_what_it_was(rig: Rig) -> None:
+    asked = make_host("cloud-1")
+    await rig.database.write(lambda connection: hosts.add(connection, [asked]))
+    creating = replace(asked, state=HostState.CREATING, attempts=1)
+    stored = await rig.database.write(lambda connection: hosts.change(connection, asked, creating))
+    assert stored == replace(creating, version=1)
+    claimed = await rig.database.write(lambda connection: hosts.change(connection, stored, stored))
+    assert await rig.database.read(lambda connection: hosts.find(connection, "cloud-1")) == claimed
+    for old in (asked, stored, replace(asked, version=claimed.version)):
+        with pytest.raises(Stale):
+            await rig.database.write(lambda connection, old=old: hosts.change(connection, old, creating))
+    with pytest.raises(IllegalTransition):
+        draining = replace(claimed, state=HostState.DRAINING)
+        await rig.database.write(lambda connection: hosts.change(connection, claimed, draining))
+    assert await rig.database.read(hosts.every) == (claimed,)
+
+
+@case
+async def hosts_given_back_stay_in_the_ledger_only(rig: Rig) -> None:
+    kept = make_host("rack-1", requested_at=2.0, state=HostState.READY)
+    older = make_host("cloud-1", source="cloud", requested_at=1.0, state=HostState.LOST)
+    gone = make_host("cloud-2", source="cloud", requested_at=3.0, state=HostState.RELEASED)
+    out = make_host("cloud-3", source="cloud", state=HostState.RELEASED, reason="out-of-stock", changed_at=50.0)
+    await rig.database.write(lambda connection: hosts.add(connection, [kept, older, gone, out]))
+    assert await rig.database.read(hosts.current) == (older, kept)
+    assert await rig.database.read(lambda connection: hosts.current(connection, "cloud")) == (older,)
+    assert await rig.database.read(hosts.every) == (older, kept, gone, out)
+    assert await rig.database.read(lambda connection: hosts.find(connection, "cloud-9")) is None
+    since = hosts.out_of_stock_since
+    assert await rig.database.read(lambda connection: since(connection, 49.0)) == {("cloud", "small")}
+    assert await rig.database.read(lambda connection: since(connection, 50.0)) == frozenset()
+
+
+@case
+async def instances_answer_what_is_asked_of_them(rig: Rig) -> None:
+    serving = make_instance("feed-1", state=InstanceState.SERVING, serving_at=20.0, host_id="rack-2")
+    told = make_instance("feed-2", state=InstanceState.SERVING, created_at=9.0)
+    failed = make_instance("feed-3", state=InstanceState.FAILED, ended_at=30.0)
+    stopped = make_instance("user-1", service="user", state=InstanceState.STOPPED, ended_at=40.0)
+    other = make_instance("feed-4", application="other", state=InstanceState.HELD)
+    every = [serving, told, failed, stopped, other]
+    await rig.database.write(lambda connection: instances.add(connection, every))
+    read = rig.database.read
+    assert await read(instances.live) == (told, serving, other)
+    assert await read(lambda connection: instances.live(connection, "shop")) == (told, serving)
+    assert await read(lambda connection: instances.live(connection, "shop", "user")) == ()
+    assert await read(lambda connection: instances.serving_counts(connection, "shop")) == {"feed": 1}
+    assert await read(lambda connection: instances.failures_since(connection, "shop", 29.0)) == (failed,)
+    assert await read(lambda connection: instances.failures_since(connection, "shop", 30.0)) == ()
+    assert await read(lambda connection: instances.last_end_by_host(connection, 0.0)) == {"rack-1": 40.0}
+    assert await read(lambda connection: instances.recent(connection, 35.0)) == (told, serving, other, stopped)
+    assert await read(instances.services_with_live) == {FEED, ServiceKey("other", "feed")}
+    assert await read(lambda connection: instances.find(connection, "feed-9")) is None
+
+
+@case
+async def any_number_of_ids_may_be_asked_for(rig: Rig) -> None:
+    ended = make_instance("feed-1", state=InstanceState.STOPPED, ended_at=1.0)
+    await rig.database.write(lambda connection: instances.add(connection, [ended, make_instance("feed-70000")]))
+    asked = [f"feed-{number}" for number in range(70_001)]
+    assert await rig.database.read(lambda c: instances.unended_among(c, asked)) == {"feed-70000"}
+    assert await rig.database.read(lambda c: instances.unended_among(c, ())) == frozenset()
+
+
+@case
+async def a_plan_is_kept_as_it_was_applied(rig: Rig) -> None:
+    plan = ApplicationPlan(
+        id="plan-1",
+        application="shop",
+        at=100.5,
+        policy=Policy.DEPENDENCY_FIRST,
+        targets=(DECISION,),
+        hosts=(PlannedHost(make_host("cloud-1"), "the pool is full"),),
+        instances=(PlannedInstance(make_instance("feed-1", gate=(GateCondition("user", 3),)), "least used"),),
+        removals=(Removal("feed-0", "replaced", "a new image"),),
+        holds=(Hold("card", "crash-loop", "fails at once"),),
+        unplaced=(Unplaced("user", 2, (Refusal("memory", 4),), "4 hosts lack memory"),),
+        price_change_usd_per_hour=0.1,
+        ready_in_s=30.0,
+    )
+    await rig.database.write(lambda connection: plans.add(connection, plan))
+    assert await rig.database.read(lambda connection: plans.find(connection, "plan-1")) == plan
+    assert await rig.database.read(lambda connection: plans.find(connection, "plan-2")) is None
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: plans.add(connection, plan))
+
+
+@case
+async def plans_of_one_moment_keep_their_order(rig: Rig) -> None:
+    made = [ApplicationPlan(f"plan-{number}", "shop", 5.0, Policy.GATED, ()) for number in range(8, 13)]
+    made.append(ApplicationPlan("plan-7", "shop", 6.0, Policy.GATED, ()))
+    for plan in made:
+        await rig.database.write(lambda connection, plan=plan: plans.add(connection, plan))
+    newest = await rig.database.read(lambda connection: plans.newest(connection, "shop", 4))
+    assert [plan.id for plan in newest] == ["plan-10", "plan-11", "plan-12", "plan-7"]
+
+
+@case
+async def samples_keep_missing_windows_apart_from_empty_ones(rig: Rig) -> None:
+    def fill(connection: Connection) -> None:
+        samples.add(connection, 60.0, {FEED: (SAMPLE, COUNTED), USER: (None, COUNTED)})
+        samples.add(connection, 120.0, {FEED: (None, None), USER: (SAMPLE, replace(COUNTED, arrived=20))})
+        samples.add(connection, 180.0, {})
+
+    await rig.database.write(fill)
+    read = rig.database.read
+    assert await read(lambda connection: samples.newest(connection, FEED, 5)) == ((60.0, SAMPLE), (120.0, None))
+    assert await read(lambda connection: samples.newest(connection, USER, 1)) == ((120.0, SAMPLE),)
+    counted = await read(samples.last_counters)
+    assert counted == {FEED: (60.0, COUNTED), USER: (120.0, replace(COUNTED, arrived=20))}
+    with pytest.raises(Stale):
+        await rig.database.write(lambda connection: samples.add(connection, 60.0, {FEED: (None, None)}))
+    await rig.database.write(lambda connection: samples.prune(connection, 120.0))
+    assert await read(lambda connection: samples.newest(connection, FEED, 5)) == ((120.0, None),)

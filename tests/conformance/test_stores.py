@@ -1,0 +1,161 @@
+"""Every database keeps every promise of `stores`."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import stores_events
+import stores_leases
+import stores_rows
+import stores_transactions
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stores import CASES, SHARED_CASES, Case
+
+from dcp.hosts.model import Host, HostType, Resources, SourceKind
+from dcp.hosts.states import HostState
+from dcp.orchestration.services.model import GateCondition, Instance
+from dcp.orchestration.services.states import InstanceState
+from dcp.store import hosts, instances
+from dcp.store.database import Database, InlineDatabase, open_database
+
+SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows)
+"""Importing them fills the lists of cases."""
+
+
+class ServedRig:
+    """A database that can be opened as often as one likes."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: list[Database] = []
+        self.database = self.again()
+
+    def again(self) -> Database:
+        self._opened.append(open_database(self._url))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        for database in self._opened:
+            database.close()
+
+
+class InlineRig:
+    """The database of simulations: nobody else can open it."""
+
+    def __init__(self) -> None:
+        self.database = InlineDatabase()
+
+    def again(self) -> Database:
+        raise NotImplementedError("nobody else can open it")
+
+    def close(self) -> None:
+        self.database.close()
+
+
+INLINE = "inline"
+SQLITE = "sqlite"
+POSTGRESQL = pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.xdist_group("postgresql")])
+
+
+@pytest.fixture
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServedRig | InlineRig]:
+    if request.param == INLINE:
+        opened: ServedRig | InlineRig = InlineRig()
+    elif request.param == SQLITE:
+        opened = ServedRig(f"sqlite:///{tmp_path}/dcp.db")
+    else:
+        opened = ServedRig(request.getfixturevalue("postgresql_url"))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("rig", [INLINE, SQLITE, POSTGRESQL], indirect=True)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_contract(rig: ServedRig | InlineRig, case: Case) -> None:
+    await case(rig)
+
+
+@pytest.mark.parametrize("rig", [SQLITE, POSTGRESQL], indirect=True)
+@pytest.mark.parametrize("case", SHARED_CASES, ids=lambda case: case.__name__)
+async def test_shared_contract(rig: ServedRig, case: Case) -> None:
+    await case(rig)
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+seconds = st.floats(allow_nan=False, allow_infinity=False)
+maybe_seconds = st.none() | seconds
+small = st.integers(0, 2**31 - 1)
+large = st.integers(0, 2**63 - 1)
+resources = st.builds(Resources, small, large)
+host_types = st.builds(
+    HostType,
+    words,
+    resources,
+    st.floats(0, 1e6),
+    st.lists(st.tuples(words, words), max_size=3).map(tuple),
+    st.floats(0, 1e6),
+)
+any_instance = st.builds(
+    Instance,
+    id=words,
+    application=words,
+    service=words,
+    host_id=words,
+    spec_revision=small,
+    state=st.sampled_from(InstanceState),
+    plan_id=words,
+    created_at=seconds,
+    resources=resources,
+    gate=st.lists(st.builds(GateCondition, words, small), max_size=3).map(tuple),
+    not_before=seconds,
+    address=words,
+    port=small,
+    changed_at=seconds,
+    serving_at=maybe_seconds,
+    ended_at=maybe_seconds,
+    leave_reason=words,
+    reason=words,
+    version=small,
+)
+any_host = st.builds(
+    Host,
+    id=words,
+    source=words,
+    kind=st.sampled_from(SourceKind),
+    host_type=host_types,
+    state=st.sampled_from(HostState),
+    requested_at=seconds,
+    changed_at=seconds,
+    billed_from=maybe_seconds,
+    billed_until=maybe_seconds,
+    address=words,
+    reason=words,
+    attempts=small,
+    not_before=seconds,
+    version=small,
+)
+numbers = itertools.count()
+many_examples = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.mark.parametrize("rig", [INLINE, SQLITE, POSTGRESQL], indirect=True)
+@many_examples
+@given(drawn=any_instance)
+async def test_an_instance_comes_back_as_it_went(rig: ServedRig | InlineRig, drawn: Instance) -> None:
+    instance = replace(drawn, id=f"{next(numbers)}{drawn.id}")
+    await rig.database.write(lambda connection: instances.add(connection, [instance]))
+    assert await rig.database.read(lambda connection: instances.find(connection, instance.id)) == instance
+
+
+@pytest.mark.parametrize("rig", [INLINE, SQLITE, POSTGRESQL], indirect=True)
+@many_examples
+@given(drawn=any_host)
+async def test_a_host_comes_back_as_it_went(rig: ServedRig | InlineRig, drawn: Host) -> None:
+    host = replace(drawn, id=f"{next(numbers)}{drawn.id}")
+    await rig.database.write(lambda connection: hosts.add(connection, [host]))
+    assert await rig.database.read(lambda connection: hosts.find(connection, host.id)) == host
