@@ -1,0 +1,51 @@
+"""What a configuration is wired to."""
+
+import pytest
+
+from dcp.drivers.balancers.envoy import EnvoyBalancer
+from dcp.drivers.clouds.fake import FakeCloud
+from dcp.drivers.clouds.private import PrivatePool
+from dcp.drivers.runtimes.process import ProcessRuntime
+from dcp.hosts.model import HostType, Resources, SourceKind
+from dcp.kernel.clock import SystemClock
+from dcp.kernel.errors import Unavailable
+from dcp.settings.model import FakeCloudSource, PrivateSource
+from dcp.settings.read import parse_settings
+from dcp.store.database import InlineDatabase
+from dcp.wiring import DRIVERS, load, make_source, unwire, wire
+
+SMALL = HostType("small", Resources(1000, 1 << 30), price_usd_per_hour=0.1)
+
+
+async def test_the_defaults_are_wired_and_keep_everything_below_the_state_directory(tmp_path):
+    context = wire(parse_settings("", "dcp.yaml"), tmp_path, InlineDatabase(), SystemClock(), "c-1")
+    assert isinstance(context.runtime, ProcessRuntime)
+    assert isinstance(context.balancer, EnvoyBalancer)
+    assert [(type(s), s.name, s.kind) for s in context.sources] == [(PrivatePool, "local", SourceKind.PRIVATE)]
+    assert {path.name for path in tmp_path.iterdir()} <= {"runtime", "balancer", "sources"}
+    await unwire(context)
+
+
+async def test_a_private_source_offers_its_hosts_and_remembers_who_has_them(tmp_path):
+    source = PrivateSource("rack", SMALL, 2)
+    await make_source(source, tmp_path, SystemClock()).create("rack-1", "small")
+    (offer,) = await make_source(source, tmp_path, SystemClock()).offers()
+    assert (offer.source, offer.host_type, offer.available) == ("rack", SMALL, 1)
+
+
+async def test_a_fake_cloud_has_its_types_and_stock(tmp_path):
+    source = FakeCloudSource("burst", (SMALL,), (("small", 3),))
+    cloud = make_source(source, tmp_path, SystemClock())
+    assert isinstance(cloud, FakeCloud)
+    (offer,) = await cloud.offers()
+    assert (offer.kind, offer.available) == (SourceKind.CLOUD, 3)
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+def test_every_driver_can_be_loaded(name: str):
+    assert load(name)
+
+
+def test_a_driver_that_cannot_be_loaded_is_named_with_the_cause():
+    with pytest.raises(Unavailable, match=r"driver source/x cannot be loaded: No module named 'dcp.drivers.x'"):
+        load("source/x", {"source/x": "dcp.drivers.x"})
