@@ -244,6 +244,25 @@ def test_a_change_is_asked_for_on_a_terminal(serve: Serve):
     assert serve.run("remove", "hello", "--yes").returncode == 0
 
 
+@pytest.mark.postgresql
+def test_several_controllers_share_a_store_and_a_directory(serve: Serve, postgresql_url: str, tmp_path: Path):
+    first, _ = serve.listening("--database", postgresql_url)
+    second, newest = serve.listening("--database", postgresql_url)
+    assert serve.ask(lambda api: api.url) == newest["url"]
+    assert len(serve.ask(Client.status)["controllers"]) == 2
+
+    code, words = serve.refused("--port", "0")
+    assert code == 1 and f"pid {first.pid}" in words
+    elsewhere = Serve(tmp_path / "elsewhere", serve.config, serve.processes)
+    code, words = elsewhere.refused("--port", "0", "--database", postgresql_url)
+    assert code == 1 and "another state directory" in words
+
+    end(second)
+    assert serve.ask(lambda api: api.url) != newest["url"]
+    end(first)
+    assert found_server(serve.state) is None
+
+
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> None:
     process.send_signal(number)
     assert process.wait(20) == 0

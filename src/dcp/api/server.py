@@ -24,11 +24,11 @@ from sqlalchemy import Connection
 from dcp.api.app import create_app
 from dcp.api.logs import configure_logs
 from dcp.api.shapes import listen_url
-from dcp.api.state_directory import Listening, StateDirectory, lock_file, take
+from dcp.api.state_directory import Listening, StateDirectory, announced, lock_file, take
 from dcp.engine.context import Context, log
 from dcp.engine.controller import Controller
 from dcp.kernel.clock import SystemClock
-from dcp.kernel.errors import DcpError, InvalidInput, Problem, Unavailable
+from dcp.kernel.errors import Conflict, DcpError, InvalidInput, Problem, Unavailable
 from dcp.settings.model import Settings
 from dcp.settings.read import read_settings
 from dcp.store import leases
@@ -111,14 +111,27 @@ class _Server:
 
     async def _open(self) -> Context:
         database = await asyncio.to_thread(open_database, self._database_url)
+        clock = SystemClock()
         if self._alone:
             await database.write(_bury_the_dead)
+        else:
+            since = clock.now() - self._settings.engine.lease_ttl_s
+            strangers = await database.read(lambda connection: self._strangers(connection, since))
+            if strangers:
+                database.close()
+                words = f"controllers with another state directory use this store: {', '.join(strangers)}"
+                raise Conflict(words, hint="instances are known by that directory: name the same one with --state")
         name = f"{socket.gethostname()[:20]}-{os.getpid()}-{secrets.token_hex(4)}"
         try:
-            return wire(self._settings, self._state.path, database, SystemClock(), name)
+            return wire(self._settings, self._state.path, database, clock, name)
         except BaseException:
             database.close()
             raise
+
+    def _strangers(self, connection: Connection, since: float) -> list[str]:
+        """Return where controllers of this store listen that were never announced in our directory."""
+        ours = {one.url for one in announced(self._state.path)}
+        return [address for _, address, _ in leases.living(connection, since) if address not in ours]
 
     async def _run(
         self,

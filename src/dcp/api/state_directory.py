@@ -68,7 +68,7 @@ class StateDirectory:
         """Tell clients where this controller listens; the newest controller is the one they ask first."""
         folder = self.path / "controllers"
         folder.mkdir(mode=0o700, exist_ok=True)
-        for dead in set(_announced(self.path)) - set(living(self.path)):
+        for dead in set(announced(self.path)) - set(living(self.path)):
             (folder / f"{dead.pid}.json").unlink(missing_ok=True)
         _replace(folder / f"{here.pid}.json", here)
         _replace(self.path / "server.json", here)
@@ -146,10 +146,11 @@ def found_server(path: Path) -> Listening | None:
 
 def living(path: Path) -> tuple[Listening, ...]:
     """Return the controllers of this directory whose process lives, oldest announcement first."""
-    return tuple(one for one in _announced(path) if _lives(one.pid))
+    return tuple(one for one in announced(path) if _lives(one.pid))
 
 
-def _announced(path: Path) -> tuple[Listening, ...]:
+def announced(path: Path) -> tuple[Listening, ...]:
+    """Return every announcement in this directory, also of controllers that died, oldest first."""
     files: list[tuple[float, Path]] = []
     for file in path.glob("controllers/*.json"):
         with contextlib.suppress(FileNotFoundError):  # withdrawn while we looked
