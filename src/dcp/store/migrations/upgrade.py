@@ -1,5 +1,6 @@
 """Runs the revisions on a connection whose transaction is already under way."""
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -8,6 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 HERE = Path(__file__).parent
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps the migration under way in globals of the process."""
 
 
 def configuration() -> Config:
@@ -32,4 +35,5 @@ def upgrade(connection: Connection) -> None:
     """Run every revision that is missing. What another controller has done meanwhile is seen and left out."""
     config = configuration()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ONE_AT_A_TIME:
+        command.upgrade(config, "head")
