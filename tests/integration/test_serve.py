@@ -164,6 +164,18 @@ def test_it_ends_in_good_order(serve: Serve, number: signal.Signals):
     assert serve.run("status").returncode == 1
 
 
+def test_it_ends_in_good_order_when_its_terminal_is_gone(serve: Serve):
+    ours, theirs = pty.openpty()
+    command = [*DCP, "serve", "--state", str(serve.state), "--config", str(serve.config), "--port", "0"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, text=True)
+    serve.processes.append(process)
+    os.close(theirs)
+    until(lambda: found_server(serve.state) is not None)
+    os.close(ours)
+    end(process)
+    assert found_server(serve.state) is None
+
+
 def test_a_second_controller_on_the_same_directory_is_refused(serve: Serve):
     process, here = serve.listening()
     code, words = serve.refused("--port", "0")

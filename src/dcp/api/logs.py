@@ -1,10 +1,29 @@
 """Structured logs of `dcp serve`: JSON lines where nobody looks, colours where somebody does; all on stderr."""
 
+import contextlib
 import logging
 import sys
+from io import TextIOBase
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import Processor
+
+
+class _Unbreakable(TextIOBase):
+    """A stream whose reader may go away: a terminal that is closed, a full disk. Work goes on without a log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure_logs(level: str, *, terminal: bool) -> None:
@@ -21,13 +40,14 @@ def configure_logs(level: str, *, terminal: bool) -> None:
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
+    stream = cast(TextIO, _Unbreakable(sys.stderr))
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, *renderer])
     handler.setFormatter(formatter)

@@ -176,8 +176,8 @@ class _Server:
         if self._asked_to_end.is_set():
             log.warning("forced to end; services and proxy keep running", signal=number.name)
             os._exit(FORCED_EXIT)
-        log.info("ending", signal=number.name)
         self._asked_to_end.set()
+        log.info("ending", signal=number.name)
 
 
 class _Api(uvicorn.Server):
