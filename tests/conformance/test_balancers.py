@@ -85,6 +85,7 @@ class EnvoyRig:
         self.balancer = self.again()
         self._received: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     async def close(self) -> None:
@@ -92,6 +93,9 @@ class EnvoyRig:
         await self.balancer.set_routes(())
         for server in self._servers:
             server.close()
+        for writer in self._connections.values():
+            writer.close()
+        await asyncio.gather(*self._connections)
 
     def again(self) -> EnvoyBalancer:
         return EnvoyBalancer(self._directory, self.clock)
@@ -109,6 +113,9 @@ class EnvoyRig:
 
     async def start(self, instance_id: str) -> Endpoint:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            this = asyncio.current_task()
+            assert this is not None
+            self._connections[this] = writer
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -118,6 +125,9 @@ class EnvoyRig:
                     body = f"content-length: {len(instance_id)}\r\n\r\n{instance_id}"
                     writer.write(f"HTTP/1.1 {status} Because\r\n{body}".encode())
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            del self._connections[this]
 
         server = await asyncio.start_server(serve, LOOPBACK, 0)
         self._servers.append(server)

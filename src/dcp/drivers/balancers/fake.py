@@ -54,7 +54,7 @@ class FakeBalancer:
     clock: Clock
     running: bool = False
     delays_s: dict[str, float] = field(default_factory=dict)
-    """Seconds that each verb takes."""
+    """Seconds that a verb takes; 0 lets others run once, one that is absent does not even that."""
     lag_s: float = 0.0
     """A broken proxy: it acknowledges endpoints at once and goes by the ones before for so long."""
     taken_ports: set[int] = field(default_factory=set)
@@ -185,7 +185,8 @@ class FakeBalancer:
         _leave(fault)
 
     async def _enter(self, verb: str) -> _Fault | None:
-        await self.clock.sleep(self.delays_s.get(verb, 0.0))
+        if verb in self.delays_s:
+            await self.clock.sleep(self.delays_s[verb])
         if not self._faults[verb]:
             return None
         fault = self._faults[verb].popleft()

@@ -65,7 +65,8 @@ class BalancerDirectory:
         self.root = root.resolve()
         self._clock = clock
         self._endpoints = self.root / "endpoints"
-        self._endpoints.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.root, self._endpoints):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.bootstrap = self.root / "bootstrap.json"
         self.listeners = self.root / "listeners.json"
         self.clusters = self.root / "clusters.json"
@@ -184,6 +185,7 @@ def _write_if_absent(path: Path, text: str) -> None:
     if path.exists():
         return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(0o600)
     temporary.write_text(text)
     try:
         os.link(temporary, path)

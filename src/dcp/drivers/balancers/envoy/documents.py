@@ -89,7 +89,7 @@ def cluster(service: ServiceKey, endpoints: Path) -> Document:
         "common_lb_config": {
             # 0: never send to draining endpoints, not even when there are no others.
             "healthy_panic_threshold": {"value": 0},
-            # Draining must take effect before it is acknowledged; the default may hold it back for a second.
+            # Nothing is held back to be merged with later changes: what is acknowledged must be in force.
             "update_merge_window": "0s",
         },
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT"} | dict.fromkeys(limits, _UNBOUNDED)]},
