@@ -39,6 +39,6 @@ def test_every_error_code_with_its_status():
 
 
 def test_every_metric():
-    text = exposition(Reading((), (), (), {}, 0, {})).decode()
+    text = exposition(Reading((), (), (), {}, 0, {}, {})).decode()
     names = set(re.findall(r"^# TYPE (\S+)", text, flags=re.MULTILINE))
     assert names == set(re.findall(r"^\| `(dcp_\w+)` \|", API, flags=re.MULTILINE))

@@ -1,4 +1,7 @@
-"""Prometheus metrics, read from the store at each scrape: whichever controller is asked, the numbers are the same."""
+"""Prometheus metrics, read from the store at each scrape: whichever controller is asked, the numbers are the same.
+
+Only `dcp_faults` is about the controller that answers.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,6 +14,7 @@ from sqlalchemy import Connection
 
 from dcp import __version__
 from dcp.engine import queries
+from dcp.engine.context import Context
 from dcp.engine.queries import HostSummary, ServiceSummary
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import LIVE
@@ -28,10 +32,13 @@ class Reading:
     events: int
     leases: dict[str, int]
     """Leases held now, by controller."""
+    faults: dict[str, int]
+    """Faults in dcp itself that the answering controller met lately."""
 
 
-def take_reading(connection: Connection, now: float) -> Reading:
+def take_reading(connection: Connection, context: Context) -> Reading:
     """Return everything that the metrics are made of, in one transaction."""
+    now = context.clock.now()
     return Reading(
         services=queries.services(connection),
         instances=instances.live(connection),
@@ -39,6 +46,7 @@ def take_reading(connection: Connection, now: float) -> Reading:
         cost_usd=queries.cost_usd_by_source(connection, now),
         events=events.count(connection),
         leases=Counter(owner for owner, _ in leases.held(connection, now).values()),
+        faults={context.controller_id: len(context.unexpected)},
     )
 
 
@@ -100,6 +108,10 @@ def _of_fleet(reading: Reading) -> Iterator[Metric]:
     yield cost
     held = [((owner,), count) for owner, count in sorted(reading.leases.items())]
     yield _gauge("dcp_leases_held", "Subjects that a controller works on.", ["controller"], held)
+    faults = [((controller,), count) for controller, count in reading.faults.items()]
+    yield _gauge(
+        "dcp_faults", "Faults in dcp itself since the start, 100 at most; see the log.", ["controller"], faults
+    )
 
 
 def _gauge(name: str, words: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

@@ -108,6 +108,7 @@ async def test_metrics_tell_the_same_as_the_endpoints(running: httpx.AsyncClient
     assert 'dcp_instances{application="shop",service="feed",state="draining"} 0.0' in text
     assert 'dcp_hosts{kind="private",source="local",state="ready"}' in text
     assert 'dcp_leases_held{controller="c-1"}' in text
+    assert 'dcp_faults{controller="c-1"} 0.0' in text
     assert 'dcp_cost_usd_total{source="local"}' in text
     named = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP") and len(line.split()) > 3]

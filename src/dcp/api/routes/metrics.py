@@ -13,5 +13,5 @@ router = APIRouter(tags=["metrics"])
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(controller: Controller) -> PlainTextResponse:
     """Every number, read from the store at this moment, in Prometheus' text format."""
-    reading = await controller.database.read(lambda connection: take_reading(connection, controller.clock.now()))
+    reading = await controller.database.read(lambda connection: take_reading(connection, controller))
     return PlainTextResponse(exposition(reading), media_type=CONTENT_TYPE_LATEST)
