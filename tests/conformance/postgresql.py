@@ -25,12 +25,11 @@ USER = "dcp"
 START_LIMIT_S = 60.0
 SETTINGS = {
     "listen_addresses": "",
-    "fsync": "off",
-    "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "60",
     "log_min_messages": "warning",
 }
+IN_A_HURRY = {"fsync": "off", "full_page_writes": "off"}
 KEPT = "kept"
 
 
@@ -52,8 +51,10 @@ def find_binaries() -> Path | None:
 class Server:
     """One server with one database that is emptied between tests, which takes less time than a new one."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, durable: bool = False) -> None:
+        """`durable` waits for the disk as a real server does, which tests need not."""
         self._binaries = binaries
+        self._settings = {**SETTINGS, **({} if durable else IN_A_HURRY)}
         self._numbers = itertools.count(1)
         self.directory = Path(tempfile.mkdtemp(prefix="dcp-pg-", dir="/tmp"))
         self._prefix, user = _as_nobody_special()
@@ -64,7 +65,7 @@ class Server:
     def start(self) -> None:
         """Make the cluster and wait until it answers."""
         self._initialise()
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [*self._prefix, self._binaries / "postgres", "-D", self._data, "-k", self.directory, *options],

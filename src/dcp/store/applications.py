@@ -2,13 +2,29 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from dcp.kernel.errors import Stale
 from dcp.orchestration.scaling.model import ScalingState, TargetDecision
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey
 from dcp.store.codec import from_json, from_known_json, to_json
 from dcp.store.tables import applications, revisions, samples, services
+
+_NAMES = select(applications.c.name).order_by(applications.c.name)
+_FIND = (
+    select(applications, revisions.c.spec)
+    .join(
+        revisions,
+        and_(revisions.c.application == applications.c.name, revisions.c.revision == applications.c.revision),
+    )
+    .where(applications.c.name == bindparam("name"))
+)
+_SPEC_AT = select(revisions.c.spec).where(
+    revisions.c.application == bindparam("application"), revisions.c.revision == bindparam("revision")
+)
+_SERVICES = select(services).order_by(services.c.key)
+_SERVICES_OF_APPLICATION = _SERVICES.where(services.c.application == bindparam("application"))
+_DECIDE = update(services).where(services.c.key == bindparam("old_key"), services.c.version == bindparam("old_version"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +59,12 @@ class ServiceRow:
 
 def names(connection: Connection) -> tuple[str, ...]:
     """Return every application's name, sorted; those being removed too."""
-    return tuple(connection.execute(select(applications.c.name).order_by(applications.c.name)).scalars())
+    return tuple(connection.execute(_NAMES).scalars())
 
 
 def find(connection: Connection, name: str) -> Application | None:
     """Return the application with its newest specification."""
-    query = (
-        select(applications, revisions.c.spec)
-        .join(
-            revisions,
-            and_(
-                revisions.c.application == applications.c.name,
-                revisions.c.revision == applications.c.revision,
-            ),
-        )
-        .where(applications.c.name == name)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_FIND, {"name": name}).one_or_none()
     if row is None:
         return None
     spec = from_known_json(ApplicationSpec, row.spec)
@@ -68,9 +73,7 @@ def find(connection: Connection, name: str) -> Application | None:
 
 def spec_at(connection: Connection, name: str, revision: int) -> ApplicationSpec:
     """Return the specification of one revision; an instance runs what it was planned with."""
-    text = connection.execute(
-        select(revisions.c.spec).where(and_(revisions.c.application == name, revisions.c.revision == revision))
-    ).scalar_one()
+    text = connection.execute(_SPEC_AT, {"application": name, "revision": revision}).scalar_one()
     spec: ApplicationSpec = from_known_json(ApplicationSpec, text)
     return spec
 
@@ -120,9 +123,10 @@ def forget(connection: Connection, name: str) -> None:
 
 def service_rows(connection: Connection, application: str | None = None) -> tuple[ServiceRow, ...]:
     """Return the services of one application, or of all, sorted by key."""
-    query = select(services).order_by(services.c.key)
-    if application is not None:
-        query = query.where(services.c.application == application)
+    if application is None:
+        rows = connection.execute(_SERVICES)
+    else:
+        rows = connection.execute(_SERVICES_OF_APPLICATION, {"application": application})
     return tuple(
         ServiceRow(
             key=ServiceKey(row.application, row.name),
@@ -132,7 +136,7 @@ def service_rows(connection: Connection, application: str | None = None) -> tupl
             unplaced=row.unplaced,
             version=row.version,
         )
-        for row in connection.execute(query)
+        for row in rows
     )
 
 
@@ -165,19 +169,14 @@ def drop_service(connection: Connection, key: ServiceKey) -> None:
 
 def decide_service(connection: Connection, row: ServiceRow, decision: TargetDecision, unplaced: int) -> None:
     """Store a decision, what scaling remembers and what found no host; guarded by the row's version."""
-    _changed_one(
-        connection.execute(
-            update(services)
-            .where(and_(services.c.key == str(row.key), services.c.version == row.version))
-            .values(
-                scaling=to_json(ScalingState, decision.state),
-                decision=to_json(TargetDecision, decision),
-                unplaced=unplaced,
-                version=row.version + 1,
-            )
-        ).rowcount,
-        f"service {row.key}",
-    )
+    values = {
+        "scaling": to_json(ScalingState, decision.state),
+        "decision": to_json(TargetDecision, decision),
+        "unplaced": unplaced,
+        "version": row.version + 1,
+    }
+    guard = {"old_key": str(row.key), "old_version": row.version}
+    _changed_one(connection.execute(_DECIDE, {**values, **guard}).rowcount, f"service {row.key}")
 
 
 def _changed_one(rows: int, what: str) -> None:

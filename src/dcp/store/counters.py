@@ -1,14 +1,17 @@
 """Numbers that only rise: what identifiers are made of. Taken inside the transaction that uses them."""
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dcp.kernel.errors import Stale
 from dcp.store.tables import counters
 
+_PEEK = select(counters.c.value).where(counters.c.name == bindparam("counter"))
+_TAKE = update(counters).where(counters.c.name == bindparam("counter"), counters.c.value == bindparam("before"))
+
 
 def peek(connection: Connection, name: str) -> int:
     """Return the last number taken; 0 if none was."""
-    value = connection.execute(select(counters.c.value).where(counters.c.name == name)).scalar_one_or_none()
+    value = connection.execute(_PEEK, {"counter": name}).scalar_one_or_none()
     return int(value or 0)
 
 
@@ -19,8 +22,5 @@ def take(connection: Connection, name: str, before: int, count: int) -> None:
     if before == 0 and peek(connection, name) == 0:
         connection.execute(insert(counters).values(name=name, value=count))
         return
-    rows = connection.execute(
-        update(counters).where(and_(counters.c.name == name, counters.c.value == before)).values(value=before + count)
-    ).rowcount
-    if rows != 1:
+    if connection.execute(_TAKE, {"counter": name, "before": before, "value": before + count}).rowcount != 1:
         raise Stale(f"numbers of {name} were taken by somebody else meanwhile")

@@ -10,13 +10,13 @@ given to `read` or `write` cannot await.
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, NestedTransaction
-from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy import Connection, Engine
 
 from dcp.store.connections import READERS, Patience, open_engine, reading, writing
 from dcp.store.faults import lost, translated, translating
+from dcp.store.groups import run_group
 from dcp.store.jobs import Job, Jobs
 from dcp.store.schema import bring_to_head
 from dcp.store.tables import metadata
@@ -123,7 +123,7 @@ class ThreadedDatabase:
     def _commit(self, group: list[Job]) -> None:
         try:
             with writing(self._engine) as connection:
-                outcomes = [_run_in_savepoint(connection, job.work) for job in group]
+                outcomes = run_group(connection, [job.work for job in group])
         except Exception as error:
             for job in group:
                 job.fail(lost(error))
@@ -154,25 +154,3 @@ class InlineDatabase:
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-def _run_in_savepoint(connection: Connection, work: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
-    """Return the result of `work` or its error; raise only if the whole transaction is lost."""
-    savepoint = connection.begin_nested()
-    try:
-        result = work(connection)
-    except BaseException as error:
-        _undo(connection, savepoint, error)
-        return None, translated(error)
-    savepoint.commit()
-    return result, None
-
-
-def _undo(connection: Connection, savepoint: NestedTransaction, error: BaseException) -> None:
-    try:
-        savepoint.rollback()
-        broken = connection.invalidated
-    except SQLAlchemyError:  # SQLite gives the whole transaction up when its disk is full
-        broken = True
-    if broken:
-        raise error if isinstance(error, DBAPIError) else PendingRollbackError("the connection broke")

@@ -8,12 +8,20 @@ out where a write failed.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from dcp.kernel.events import Event
 from dcp.store.codec import numbers_from_json, numbers_to_json
 from dcp.store.tables import events
+
+_APPEND = insert(events)
+_AFTER = select(events).where(events.c.seq > bindparam("last")).order_by(events.c.seq).limit(bindparam("limit"))
+_NEWEST = select(events).order_by(events.c.seq.desc()).limit(bindparam("limit"))
+_NEWEST_OF_SUBJECT = _NEWEST.where(events.c.subject == bindparam("about"))
+_COUNT = select(func.count()).select_from(events)
+_ALL_IN_PAGES = select(events).order_by(events.c.seq).execution_options(yield_per=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +48,24 @@ def append(connection: Connection, at: float, new: Iterable[Event]) -> None:
         for one in new
     ]
     if rows:
-        connection.execute(insert(events), rows)
+        connection.execute(_APPEND, rows)
 
 
 def after(connection: Connection, seq: int, limit: int) -> tuple[Logged, ...]:
     """Return up to `limit` events after `seq`, oldest first."""
-    rows = connection.execute(select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit))
-    return tuple(_logged(row) for row in rows)
+    return tuple(_logged(row) for row in connection.execute(_AFTER, {"last": seq, "limit": limit}))
 
 
 def newest(connection: Connection, limit: int) -> tuple[Logged, ...]:
     """Return the last `limit` events, oldest first."""
-    rows = connection.execute(select(events).order_by(events.c.seq.desc()).limit(limit)).all()
+    rows = connection.execute(_NEWEST, {"limit": limit}).all()
     return tuple(_logged(row) for row in reversed(rows))
 
 
 def of_subject(connection: Connection, subject: str, limit: int) -> tuple[Logged, ...]:
     """Return the last `limit` events of one subject, oldest first."""
-    query = select(events).where(events.c.subject == subject).order_by(events.c.seq.desc()).limit(limit)
-    return tuple(_logged(row) for row in reversed(connection.execute(query).all()))
+    rows = connection.execute(_NEWEST_OF_SUBJECT, {"about": subject, "limit": limit}).all()
+    return tuple(_logged(row) for row in reversed(rows))
 
 
 def prune(connection: Connection, keep: int) -> int:
@@ -69,14 +76,13 @@ def prune(connection: Connection, keep: int) -> int:
 
 def count(connection: Connection) -> int:
     """Return how many events there are."""
-    return int(connection.execute(select(func.count()).select_from(events)).scalar_one())
+    return int(connection.execute(_COUNT).scalar_one())
 
 
 def log_hash(connection: Connection) -> str:
     """Return SHA-256 over every event in order."""
     digest = hashlib.sha256()
-    in_pages = select(events).order_by(events.c.seq).execution_options(yield_per=1000)
-    for row in connection.execute(in_pages):
+    for row in connection.execute(_ALL_IN_PAGES):
         digest.update(repr(tuple(row)).encode())
     return digest.hexdigest()
 
@@ -86,14 +92,13 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _logged(row: Row[tuple[object, ...]]) -> Logged:
-    data = row._mapping
+def _logged(row: Row[Any]) -> Logged:
     event = Event(
-        subject=data["subject"],
-        reason=data["reason"],
-        words=data["words"],
-        before=data["before"],
-        after=data["after"],
-        numbers=numbers_from_json(data["numbers"]),
+        subject=row.subject,
+        reason=row.reason,
+        words=row.words,
+        before=row.before,
+        after=row.after,
+        numbers=numbers_from_json(row.numbers),
     )
-    return Logged(seq=data["seq"], at=data["at"], event=event)
+    return Logged(seq=row.seq, at=row.at, event=event)

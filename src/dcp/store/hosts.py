@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
 from dcp.hosts.model import Host, HostType, SourceKind
 from dcp.hosts.states import ENDED, HostState, advance_host
@@ -11,12 +12,31 @@ from dcp.kernel.errors import Stale
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import hosts
 
+_columns = hosts.c
+_by_request = (_columns.requested_at, _columns.id)
+
+_ADD = insert(hosts)
+_CHANGE = update(hosts).where(
+    _columns.id == bindparam("old_id"),
+    _columns.version == bindparam("old_version"),
+    _columns.state == bindparam("old_state"),
+)
+# Named one by one, because an index finds what is in a list and not what is missing from one.
+_unended = _columns.state.in_([str(state) for state in HostState if state not in ENDED])
+_CURRENT = select(hosts).where(_unended).order_by(*_by_request)
+_CURRENT_OF_SOURCE = _CURRENT.where(_columns.source == bindparam("source"))
+_EVERY = select(hosts).order_by(*_by_request)
+_FIND = select(hosts).where(_columns.id == bindparam("id"))
+_OUT_OF_STOCK = select(_columns.source, _columns.host_type).where(
+    _columns.reason == "out-of-stock", _columns.changed_at > bindparam("since")
+)
+
 
 def add(connection: Connection, new: Iterable[Host]) -> None:
     """Insert requested hosts; an id that exists raises Stale through its constraint."""
     rows = [_values(host) for host in new]
     if rows:
-        connection.execute(insert(hosts), rows)
+        connection.execute(_ADD, rows)
 
 
 def change(connection: Connection, before: Host, after: Host) -> Host:
@@ -24,38 +44,38 @@ def change(connection: Connection, before: Host, after: Host) -> Host:
     if after.state != before.state:
         advance_host(before.state, after.state)
     stored = replace(after, id=before.id, version=before.version + 1)
-    guard = and_(hosts.c.id == before.id, hosts.c.version == before.version, hosts.c.state == str(before.state))
-    rows = connection.execute(update(hosts).where(guard).values(**_values(stored))).rowcount
-    if rows != 1:
+    guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
+    if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
         raise Stale(f"host {before.id} was changed by somebody else meanwhile")
     return stored
 
 
 def current(connection: Connection, source: str | None = None) -> tuple[Host, ...]:
     """Return hosts that were not given back yet, in order of request."""
-    query = select(hosts).where(hosts.c.state.in_([str(state) for state in HostState if state not in ENDED]))
-    if source is not None:
-        query = query.where(hosts.c.source == source)
-    return tuple(_host(row) for row in connection.execute(query.order_by(hosts.c.requested_at, hosts.c.id)))
+    if source is None:
+        return _read(connection, _CURRENT)
+    return _read(connection, _CURRENT_OF_SOURCE, source=source)
 
 
 def every(connection: Connection) -> tuple[Host, ...]:
     """Return the whole ledger, hosts given back included."""
-    return tuple(_host(row) for row in connection.execute(select(hosts).order_by(hosts.c.requested_at, hosts.c.id)))
+    return _read(connection, _EVERY)
 
 
 def find(connection: Connection, host_id: str) -> Host | None:
     """Return one host, given back or not."""
-    row = connection.execute(select(hosts).where(hosts.c.id == host_id)).one_or_none()
+    row = connection.execute(_FIND, {"id": host_id}).one_or_none()
     return _host(row) if row is not None else None
 
 
 def out_of_stock_since(connection: Connection, since: float) -> frozenset[tuple[str, str]]:
     """Return (source, type name) of hosts that their source was out of after `since`."""
-    query = select(hosts.c.source, hosts.c.host_type).where(
-        and_(hosts.c.reason == "out-of-stock", hosts.c.changed_at > since)
-    )
-    return frozenset((row.source, from_known_json(HostType, row.host_type).name) for row in connection.execute(query))
+    rows = connection.execute(_OUT_OF_STOCK, {"since": since})
+    return frozenset((row.source, from_known_json(HostType, row.host_type).name) for row in rows)
+
+
+def _read(connection: Connection, query: Select[Any], **values: object) -> tuple[Host, ...]:
+    return tuple(_host(row) for row in connection.execute(query, values))
 
 
 def _values(host: Host) -> dict[str, object]:
@@ -77,13 +97,20 @@ def _values(host: Host) -> dict[str, object]:
     }
 
 
-def _host(row: Row[tuple[object, ...]]) -> Host:
-    data = dict(row._mapping)
+def _host(row: Row[Any]) -> Host:
     return Host(
-        **{
-            **data,
-            "kind": SourceKind(data["kind"]),
-            "state": HostState(data["state"]),
-            "host_type": from_known_json(HostType, data["host_type"]),
-        }
+        id=row.id,
+        source=row.source,
+        kind=SourceKind(row.kind),
+        host_type=from_known_json(HostType, row.host_type),
+        state=HostState(row.state),
+        requested_at=row.requested_at,
+        changed_at=row.changed_at,
+        billed_from=row.billed_from,
+        billed_until=row.billed_until,
+        address=row.address,
+        reason=row.reason,
+        attempts=row.attempts,
+        not_before=row.not_before,
+        version=row.version,
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, or_, select, update
 
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
@@ -16,12 +17,45 @@ _Gate = tuple[GateCondition, ...]
 _IDS_AT_ONCE = 1000
 """Both databases bound the parameters of one statement (32,766 and 65,535)."""
 
+_columns = instances.c
+_unended = _columns.ended_at.is_(None)
+_of_application = _columns.application == bindparam("application")
+_ended_since = _columns.ended_at > bindparam("since")
+_by_creation = (_columns.created_at, _columns.id)
+
+_ADD = insert(instances)
+_CHANGE = update(instances).where(
+    _columns.id == bindparam("old_id"),
+    _columns.version == bindparam("old_version"),
+    _columns.state == bindparam("old_state"),
+)
+_LIVE = select(instances).where(_unended).order_by(*_by_creation)
+_LIVE_OF_APPLICATION = _LIVE.where(_of_application)
+_LIVE_OF_SERVICE = _LIVE_OF_APPLICATION.where(_columns.service == bindparam("service"))
+_FIND = select(instances).where(_columns.id == bindparam("id"))
+_FAILURES = (
+    select(instances)
+    .where(_of_application, _ended_since, _columns.state == str(InstanceState.FAILED))
+    .order_by(_columns.ended_at, _columns.id)
+)
+_SERVING = (
+    select(_columns.service, func.count().label("number"))
+    .where(_of_application, _columns.state == str(InstanceState.SERVING), _columns.serving_at.is_not(None))
+    .group_by(_columns.service)
+)
+_UNENDED_AMONG = select(_columns.id).where(_columns.id.in_(bindparam("ids", expanding=True)), _unended)
+_LAST_ENDS = (
+    select(_columns.host_id, func.max(_columns.ended_at).label("at")).where(_ended_since).group_by(_columns.host_id)
+)
+_RECENT = select(instances).where(or_(_unended, _ended_since)).order_by(*_by_creation)
+_SERVICES = select(_columns.application, _columns.service).where(_unended).distinct()
+
 
 def add(connection: Connection, new: Iterable[Instance]) -> None:
     """Insert planned instances; an id that exists raises Stale through its constraint."""
     rows = [_values(instance) for instance in new]
     if rows:
-        connection.execute(insert(instances), rows)
+        connection.execute(_ADD, rows)
 
 
 def change(connection: Connection, before: Instance, after: Instance) -> Instance:
@@ -29,98 +63,63 @@ def change(connection: Connection, before: Instance, after: Instance) -> Instanc
     if after.state != before.state:
         advance_instance(before.state, after.state)
     stored = replace(after, id=before.id, version=before.version + 1)
-    rows = connection.execute(
-        update(instances)
-        .where(
-            and_(
-                instances.c.id == before.id,
-                instances.c.version == before.version,
-                instances.c.state == str(before.state),
-            )
-        )
-        .values(**_values(stored))
-    ).rowcount
-    if rows != 1:
+    guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
+    if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
         raise Stale(f"instance {before.id} was changed by somebody else meanwhile")
     return stored
 
 
 def live(connection: Connection, application: str | None = None, service: str | None = None) -> tuple[Instance, ...]:
-    """Return instances that have not ended, in order of creation."""
-    query = select(instances).where(instances.c.ended_at.is_(None)).order_by(instances.c.created_at, instances.c.id)
-    if application is not None:
-        query = query.where(instances.c.application == application)
-    if service is not None:
-        query = query.where(instances.c.service == service)
-    return tuple(_instance(row) for row in connection.execute(query))
+    """Return instances that have not ended, in order of creation; of one application, or of one of its services."""
+    if application is None:
+        return _read(connection, _LIVE)
+    if service is None:
+        return _read(connection, _LIVE_OF_APPLICATION, application=application)
+    return _read(connection, _LIVE_OF_SERVICE, application=application, service=service)
 
 
 def find(connection: Connection, instance_id: str) -> Instance | None:
     """Return one instance, ended or not."""
-    row = connection.execute(select(instances).where(instances.c.id == instance_id)).one_or_none()
+    row = connection.execute(_FIND, {"id": instance_id}).one_or_none()
     return _instance(row) if row is not None else None
 
 
 def failures_since(connection: Connection, application: str, since: float) -> tuple[Instance, ...]:
     """Return instances of the application that failed after `since`, oldest first."""
-    query = (
-        select(instances)
-        .where(
-            and_(
-                instances.c.application == application,
-                instances.c.ended_at > since,
-                instances.c.state == str(InstanceState.FAILED),
-            )
-        )
-        .order_by(instances.c.ended_at, instances.c.id)
-    )
-    return tuple(_instance(row) for row in connection.execute(query))
+    return _read(connection, _FAILURES, application=application, since=since)
 
 
 def serving_counts(connection: Connection, application: str) -> dict[str, int]:
     """Return how many instances of each service take traffic: those that the balancer has acknowledged."""
-    serving = and_(instances.c.state == str(InstanceState.SERVING), instances.c.serving_at.is_not(None))
-    query = (
-        select(instances.c.service, func.count())
-        .where(and_(instances.c.application == application, serving))
-        .group_by(instances.c.service)
-    )
-    return {service: int(number) for service, number in connection.execute(query)}
+    return {row.service: int(row.number) for row in connection.execute(_SERVING, {"application": application})}
 
 
 def unended_among(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
     """Return those of `ids` that the ledger knows and that have not ended."""
     asked, found = tuple(ids), set[str]()
     for start in range(0, len(asked), _IDS_AT_ONCE):
-        some = instances.c.id.in_(asked[start : start + _IDS_AT_ONCE])
-        found.update(connection.execute(select(instances.c.id).where(some, instances.c.ended_at.is_(None))).scalars())
+        some = asked[start : start + _IDS_AT_ONCE]
+        found.update(connection.execute(_UNENDED_AMONG, {"ids": some}).scalars())
     return frozenset(found)
 
 
 def last_end_by_host(connection: Connection, since: float) -> dict[str, float]:
     """Return, for every host on which an instance ended after `since`, when the last one did."""
-    query = (
-        select(instances.c.host_id, func.max(instances.c.ended_at))
-        .where(instances.c.ended_at > since)
-        .group_by(instances.c.host_id)
-    )
-    return {host: float(at) for host, at in connection.execute(query)}
+    return {row.host_id: float(row.at) for row in connection.execute(_LAST_ENDS, {"since": since})}
 
 
 def recent(connection: Connection, since: float) -> tuple[Instance, ...]:
     """Return live instances and those that ended after `since`."""
-    query = (
-        select(instances)
-        .where(or_(instances.c.ended_at.is_(None), instances.c.ended_at > since))
-        .order_by(instances.c.created_at, instances.c.id)
-    )
-    return tuple(_instance(row) for row in connection.execute(query))
+    return _read(connection, _RECENT, since=since)
 
 
 def services_with_live(connection: Connection) -> frozenset[ServiceKey]:
     """Return every service that still has an instance that has not ended."""
-    query = select(instances.c.application, instances.c.service).where(instances.c.ended_at.is_(None)).distinct()
-    return frozenset(ServiceKey(row.application, row.service) for row in connection.execute(query))
+    return frozenset(ServiceKey(row.application, row.service) for row in connection.execute(_SERVICES))
+
+
+def _read(connection: Connection, query: Select[Any], **values: object) -> tuple[Instance, ...]:
+    return tuple(_instance(row) for row in connection.execute(query, values))
 
 
 def _values(instance: Instance) -> dict[str, object]:
@@ -148,11 +147,28 @@ def _values(instance: Instance) -> dict[str, object]:
     }
 
 
-def _instance(row: Row[tuple[object, ...]]) -> Instance:
-    data = dict(row._mapping)
-    resources = Resources(data.pop("cpu_millis"), data.pop("memory_bytes"))
-    gate = from_known_json(_Gate, data["gate"]) if data["gate"] else ()
-    return Instance(**{**data, "gate": gate, "state": InstanceState(data["state"]), "resources": resources})
+def _instance(row: Row[Any]) -> Instance:
+    return Instance(
+        id=row.id,
+        application=row.application,
+        service=row.service,
+        host_id=row.host_id,
+        spec_revision=row.spec_revision,
+        state=InstanceState(row.state),
+        plan_id=row.plan_id,
+        created_at=row.created_at,
+        resources=Resources(row.cpu_millis, row.memory_bytes),
+        gate=from_known_json(_Gate, row.gate) if row.gate else (),
+        not_before=row.not_before,
+        address=row.address,
+        port=row.port,
+        changed_at=row.changed_at,
+        serving_at=row.serving_at,
+        ended_at=row.ended_at,
+        leave_reason=row.leave_reason,
+        reason=row.reason,
+        version=row.version,
+    )
 
 
 def is_ended(instance: Instance) -> bool:

@@ -8,10 +8,29 @@ decide only when a lease may be taken over; a clock that is wrong costs a needle
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from dcp.kernel.errors import LeaseLost
 from dcp.store.tables import controllers, leases
+
+_columns = leases.c
+_ours = (_columns.owner == bindparam("us"), _columns.expires_at > bindparam("now"))
+
+_READ = select(_columns.owner, _columns.token, _columns.expires_at).where(_columns.subject == bindparam("subject"))
+_ADD = insert(leases)
+_TAKE = update(leases).where(_columns.subject == bindparam("wanted"))
+_RENEW = update(leases).where(*_ours)
+_RENEWED = select(_columns.subject, _columns.token).where(*_ours)
+_RELEASE = update(leases).where(
+    _columns.subject == bindparam("held"), _columns.owner == bindparam("us"), _columns.token == bindparam("ours")
+)
+_BEAT = update(controllers).where(controllers.c.id == bindparam("us"))
+_LIVING = (
+    select(controllers)
+    .where(controllers.c.seen_at >= bindparam("since"))
+    .order_by(controllers.c.started_at, controllers.c.id)
+)
+_FREE = {"owner": "", "expires_at": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,60 +47,40 @@ def acquire(connection: Connection, subject: str, owner: str, now: float, ttl_s:
 
     Taking again what is still ours prolongs it under the same token; once it has expired the token is a new one.
     """
-    row = connection.execute(
-        select(leases.c.owner, leases.c.token, leases.c.expires_at).where(leases.c.subject == subject)
-    ).one_or_none()
+    row = connection.execute(_READ, {"subject": subject}).one_or_none()
     if row is None:
-        connection.execute(insert(leases).values(subject=subject, owner=owner, token=1, expires_at=now + ttl_s))
+        connection.execute(_ADD, {"subject": subject, "owner": owner, "token": 1, "expires_at": now + ttl_s})
         return Lease(subject, owner, 1)
     held = bool(row.owner) and row.expires_at > now
     if held and row.owner != owner:
         return None
     token = row.token if held else row.token + 1
-    connection.execute(
-        update(leases).where(leases.c.subject == subject).values(owner=owner, token=token, expires_at=now + ttl_s)
-    )
+    connection.execute(_TAKE, {"wanted": subject, "owner": owner, "token": token, "expires_at": now + ttl_s})
     return Lease(subject, owner, token)
 
 
 def renew(connection: Connection, owner: str, now: float, ttl_s: float) -> frozenset[tuple[str, int]]:
     """Prolong every lease that is still ours; return them as (subject, token)."""
-    connection.execute(
-        update(leases).where(and_(leases.c.owner == owner, leases.c.expires_at > now)).values(expires_at=now + ttl_s)
-    )
-    rows = connection.execute(
-        select(leases.c.subject, leases.c.token).where(and_(leases.c.owner == owner, leases.c.expires_at > now))
-    )
+    connection.execute(_RENEW, {"us": owner, "now": now, "expires_at": now + ttl_s})
+    rows = connection.execute(_RENEWED, {"us": owner, "now": now})
     return frozenset((row.subject, row.token) for row in rows)
 
 
 def release(connection: Connection, lease: Lease) -> None:
     """Give the lease back, if it is still ours; the token stays, so that the next owner's is higher."""
-    connection.execute(
-        update(leases)
-        .where(
-            and_(
-                leases.c.subject == lease.subject,
-                leases.c.owner == lease.owner,
-                leases.c.token == lease.token,
-            )
-        )
-        .values(owner="", expires_at=0.0)
-    )
+    connection.execute(_RELEASE, {"held": lease.subject, "us": lease.owner, "ours": lease.token, **_FREE})
 
 
 def check(connection: Connection, lease: Lease, now: float) -> None:
     """Raise LeaseLost unless the lease is ours now. Call it first in every write that a worker makes."""
-    row = connection.execute(
-        select(leases.c.owner, leases.c.token, leases.c.expires_at).where(leases.c.subject == lease.subject)
-    ).one_or_none()
+    row = connection.execute(_READ, {"subject": lease.subject}).one_or_none()
     if row is None or row.owner != lease.owner or row.token != lease.token or row.expires_at <= now:
         raise LeaseLost(f"the lease on {lease.subject} is no longer ours (token {lease.token})")
 
 
 def break_all(connection: Connection) -> None:
     """Free every lease. Only for a controller that holds the state directory alone: all other owners are dead."""
-    connection.execute(update(leases).values(owner="", expires_at=0.0))
+    connection.execute(update(leases).values(_FREE))
 
 
 def held(connection: Connection, now: float) -> dict[str, tuple[str, int]]:
@@ -92,9 +91,7 @@ def held(connection: Connection, now: float) -> dict[str, tuple[str, int]]:
 
 def heartbeat(connection: Connection, controller: str, address: str, started_at: float, now: float) -> None:
     """Note that `controller` lives."""
-    changed = connection.execute(
-        update(controllers).where(controllers.c.id == controller).values(address=address, seen_at=now)
-    )
+    changed = connection.execute(_BEAT, {"us": controller, "address": address, "seen_at": now})
     if changed.rowcount == 0:
         connection.execute(
             insert(controllers).values(id=controller, address=address, started_at=started_at, seen_at=now)
@@ -103,15 +100,13 @@ def heartbeat(connection: Connection, controller: str, address: str, started_at:
 
 def leave(connection: Connection, controller: str) -> None:
     """Forget a controller that ends in good order, and free its leases."""
-    connection.execute(update(leases).where(leases.c.owner == controller).values(owner="", expires_at=0.0))
+    connection.execute(update(leases).where(leases.c.owner == controller).values(_FREE))
     connection.execute(delete(controllers).where(controllers.c.id == controller))
 
 
 def living(connection: Connection, since: float) -> tuple[tuple[str, str, float], ...]:
     """Return (id, address, seen at) of controllers seen since `since`; older rows are removed by `forget_dead`."""
-    rows = connection.execute(
-        select(controllers).where(controllers.c.seen_at >= since).order_by(controllers.c.started_at, controllers.c.id)
-    )
+    rows = connection.execute(_LIVING, {"since": since})
     return tuple((row.id, row.address, row.seen_at) for row in rows)
 
 
