@@ -99,11 +99,15 @@ def _summary(outcome: Outcome) -> Table:
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="bold")
     lines.add_column()
-    lines.add_row("load", f"{outcome.offered_requests} requests offered, multiplied by {_or_never(outcome.surge_factor)}")
+    lines.add_row(
+        "load", f"{outcome.offered_requests} requests offered, multiplied by {_or_never(outcome.surge_factor)}"
+    )
     lines.add_row("answered", f"{outcome.answered_requests}, failed {outcome.failed_requests}")
     limit = f"answer later than {outcome.slow_threshold_ms:g} ms"
     lines.add_row("slow", f"{outcome.slow_ratio_peak:.1%} of a second's requests at worst ({limit})")
-    lines.add_row("recovery", f"{_or_never(outcome.recovery_s)} s from the start of the surge until under 1% slow for good")
+    lines.add_row(
+        "recovery", f"{_or_never(outcome.recovery_s)} s from the start of the surge until under 1% slow for good"
+    )
     for name, course in outcome.instances.items():
         lines.add_row(f"instances {name}", _course(course))
     for name, course in outcome.hosts.items():

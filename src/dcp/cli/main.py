@@ -28,6 +28,7 @@ VERBS = {
     "plan": ("dcp.cli.explain:plan", "Show what would change now, or a plan that was applied."),
     "why": ("dcp.cli.explain:why", "Say why a service, instance, host or application is as it is."),
     "logs": ("dcp.cli.explain:logs", "Print the last lines that an instance wrote."),
+    "simulate": ("dcp.cli.simulate:simulate", "Run the engine on a virtual clock, with faults, from a seed."),
     "demo": ("dcp.cli.demo:demo", "Let an application ride out a surge on this machine."),
 }
 """Verb: where it is, and its line in the list of verbs (the first line of its own help)."""
