@@ -128,7 +128,7 @@ class ProcessRig:
 
     async def _is_ready(self, instance_id: str) -> bool:
         lines = await self.runtime.logs(instance_id, LINES)
-        names = {psutil.Process(pid).name() for pid in self.pids(instance_id)}
+        names = {name_of(pid) for pid in self.pids(instance_id)} - {""}
         if any(name.startswith("python") for name in names):
             return await self.runtime.check(instance_id) == ""
         return names == {"sleep"} or "ready" in lines
@@ -148,6 +148,14 @@ class ProcessRig:
             await runtime.aclose()
         assert orphans(self._directory) == ()
         assert [path.name for path in (self._directory / "ports").iterdir() if path.name != "lock"] == []
+
+
+def name_of(pid: int) -> str:
+    """Return a process's name, empty if it has ended since it was found."""
+    try:
+        return psutil.Process(pid).name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def run_fake(case: Case, _: Path) -> None:

@@ -26,6 +26,9 @@ ORDER = StartOrder(
     health=HealthCheck(command=("test", "-e", "ok"), retries=2),
 )
 
+# Apart from the ports that the system gives out, from running fleets, and from another run of these tests.
+BASE = 12000 + os.getpid() % 900 * 20
+
 
 def everything_lives(port: int, instance_id: str) -> bool:
     return True
@@ -37,21 +40,24 @@ def reserve(ports: PortRange, instance_id: str, in_use: Callable[[int, str], boo
 
 
 def test_ports_are_given_in_turn_also_by_a_second_controller(tmp_path: Path) -> None:
-    first, second = (PortRange(tmp_path, 23000, 23009) for _ in range(2))
-    assert [reserve(first, "a"), reserve(second, "b")] == [23000, 23001]
-    first.release(23000, "a")
-    assert reserve(second, "c") == 23002, "a port that was just freed is not used again at once"
+    first, second = (PortRange(tmp_path, BASE, BASE + 9) for _ in range(2))
+    assert [reserve(first, "a"), reserve(second, "b")] == [BASE, BASE + 1]
+    first.release(BASE, "a")
+    assert reserve(second, "c") == BASE + 2, "a port that was just freed is not used again at once"
 
 
 def test_directories_that_know_nothing_of_each_other_begin_at_different_ports(tmp_path: Path) -> None:
-    ours, theirs = PortRange(tmp_path / "a", 23030, 23039, offset=7), PortRange(tmp_path / "b", 23030, 23039, offset=12)
-    assert [reserve(ours, name) for name in "abcd"] == [23037, 23038, 23039, 23030]
-    assert reserve(theirs, "a") == 23032
+    ours, theirs = (
+        PortRange(tmp_path / "a", BASE + 30, BASE + 39, offset=7),
+        PortRange(tmp_path / "b", BASE + 30, BASE + 39, offset=12),
+    )
+    assert [reserve(ours, name) for name in "abcd"] == [BASE + 37, BASE + 38, BASE + 39, BASE + 30]
+    assert reserve(theirs, "a") == BASE + 32
 
 
 def test_a_port_of_a_connection_that_just_ended_is_the_last_choice(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = BASE + 1
+    with socket.create_server(("127.0.0.1", port)) as listener:
         client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = listener.accept()
         accepted.close()
@@ -73,15 +79,15 @@ def test_a_port_that_something_listens_on_is_passed_over(tmp_path: Path) -> None
 
 
 def test_what_a_crash_reserved_is_taken_back_when_ports_run_out(tmp_path: Path) -> None:
-    ports = PortRange(tmp_path, 23010, 23011)
-    assert {reserve(ports, "dead"), reserve(ports, "alive")} == {23010, 23011}
-    assert reserve(ports, "new", lambda _, instance_id: instance_id == "alive") == 23010
+    ports = PortRange(tmp_path, BASE + 10, BASE + 11)
+    assert {reserve(ports, "dead"), reserve(ports, "alive")} == {BASE + 10, BASE + 11}
+    assert reserve(ports, "new", lambda _, instance_id: instance_id == "alive") == BASE + 10
 
 
 def test_only_the_holder_releases(tmp_path: Path) -> None:
-    ports = PortRange(tmp_path, 23012, 23012)
+    ports = PortRange(tmp_path, BASE + 12, BASE + 12)
     reserve(ports, "a")
-    ports.release(23012, "b")
+    ports.release(BASE + 12, "b")
     with pytest.raises(DriverError):
         reserve(ports, "b")
 
@@ -89,8 +95,8 @@ def test_only_the_holder_releases(tmp_path: Path) -> None:
 def test_a_spec_comes_back_as_it_was_and_nobody_else_can_read_it(tmp_path: Path) -> None:
     directory = StateDirectory(tmp_path)
     directory.path("one").mkdir()
-    directory.write_spec(Spec(ORDER, 23000))
-    assert StateDirectory(tmp_path).spec("one") == Spec(ORDER, 23000)
+    directory.write_spec(Spec(ORDER, BASE))
+    assert StateDirectory(tmp_path).spec("one") == Spec(ORDER, BASE)
     assert stat.S_IMODE((tmp_path / "instances/one/spec.json").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "instances").stat().st_mode) == 0o700
 
@@ -98,12 +104,12 @@ def test_a_spec_comes_back_as_it_was_and_nobody_else_can_read_it(tmp_path: Path)
 def test_a_spec_made_anew_by_another_controller_is_seen(tmp_path: Path) -> None:
     ours, theirs = StateDirectory(tmp_path), StateDirectory(tmp_path)
     ours.path("one").mkdir()
-    ours.write_spec(Spec(ORDER, 23000))
+    ours.write_spec(Spec(ORDER, BASE))
     assert ours.spec("one") is not None
     theirs.remove("one")
     assert ours.spec("one") is None
     theirs.path("one").mkdir()
-    changed = Spec(replace(ORDER, command=("other",)), 23001)
+    changed = Spec(replace(ORDER, command=("other",)), BASE + 1)
     theirs.write_spec(changed)
     assert ours.spec("one") == changed
 

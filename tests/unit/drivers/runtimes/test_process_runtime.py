@@ -315,16 +315,20 @@ async def test_whoever_looks_leaves_alone_what_somebody_is_stopping(runtime: Pro
 
 
 async def test_ports_running_out_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    runtime = ProcessRuntime(tmp_path, SystemClock(), port_range=(23020, 23021), cgroup_parent="")
-    for n in range(2):
-        await runtime.start(order("sleep", "1000", instance_id=f"i-{n}"))
-    with pytest.raises(DriverError, match="widen"):
-        await runtime.start(order("sleep", "1000", instance_id="i-2"))
-    await runtime.stop("i-0", 0.0)
-    assert (await runtime.start(order("sleep", "1000", instance_id="i-2"))).running
-    for n in range(3):
-        await runtime.stop(f"i-{n}", 0.0)
-    await runtime.aclose()
+    # Apart from the ports of running fleets and of another run of these tests.
+    first = 12018 + os.getpid() % 900 * 20
+    runtime = ProcessRuntime(tmp_path, SystemClock(), port_range=(first, first + 1), cgroup_parent="")
+    try:
+        for n in range(2):
+            await runtime.start(order("sleep", "1000", instance_id=f"i-{n}"))
+        with pytest.raises(DriverError, match="widen"):
+            await runtime.start(order("sleep", "1000", instance_id="i-2"))
+        await runtime.stop("i-0", 0.0)
+        assert (await runtime.start(order("sleep", "1000", instance_id="i-2"))).running
+    finally:
+        for n in range(3):
+            await runtime.stop(f"i-{n}", 0.0)
+        await runtime.aclose()
 
 
 @pytest.mark.root

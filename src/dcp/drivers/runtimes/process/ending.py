@@ -37,10 +37,13 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.05
 
 @dataclass(slots=True)
 class _Target:
-    """An instance on its way out. `pinned`: its leader's number has not been given to anybody else."""
+    """An instance on its way out. `pinned`: its leader's number has not been given to anybody else.
+
+    `leader` None: nobody wrote down who it is; its processes are found by control group and environment.
+    """
 
     instance_id: str
-    leader: Leader
+    leader: Leader | None
     pinned: bool = False
 
     def look(self, boot: str) -> Stat | None:
@@ -49,9 +52,14 @@ class _Target:
         While members of the group live, the kernel gives the number to nobody; once we have seen the leader, an
         absent number still is the group's, and a present one with another start time is not.
         """
+        if self.leader is None:
+            return None
         stat = find_leader(self.leader, boot)
         self.pinned = stat is not None or (self.pinned and read_stat(self.leader.pid) is None)
         return stat
+
+    def has_in_group(self, process: Stat) -> bool:
+        return self.leader is not None and process.group == self.leader.pid
 
     @property
     def kin(self) -> Kin:
@@ -77,7 +85,7 @@ class Ending:
         lock = await self._lock(instance_id, deadline)
         if lock is None and not self._is_over(instance_id):
             # Somebody else is ending it with a longer grace than ours: cut that short.
-            await self._kill(self._targets([instance_id]))
+            await self._kill([_Target(instance_id, self._directory.leader(instance_id))])
             lock = await self._lock(instance_id, self._clock.now() + KILL_BOUND_S)
         if lock is None:
             if self._is_over(instance_id):
@@ -97,8 +105,9 @@ class Ending:
                 if lock is None:
                     continue
                 locks.append(lock)
-                if not self._is_over(instance_id):
-                    targets.extend(self._targets([instance_id]))
+                leader = self._directory.leader(instance_id)
+                if leader is not None and not self._is_over(instance_id):
+                    targets.append(_Target(instance_id, leader))
             survivors = await self._kill(targets, COLLECT_BOUND_S)
             for target in targets:
                 if target.instance_id not in survivors:
@@ -117,18 +126,17 @@ class Ending:
 
     async def _stop_locked(self, instance_id: str, deadline: float) -> None:
         spec = self._directory.spec(instance_id)
-        targets = self._targets([instance_id])
-        if spec is None or not targets:
-            self.discard(instance_id)
-            return
-        target = targets[0]
+        target = _Target(instance_id, self._directory.leader(instance_id))
         stat = target.look(self._boot)
-        if stat is not None and not stat.ended:
+        if stat is not None and not stat.ended and spec is not None:
             send_group_signal(stat, stop_signal(spec.order))
             await self._wait(target, deadline)
-        if await self._kill(targets):
+        if await self._kill([target]):
             raise DriverError(f"{instance_id}: still there {KILL_BOUND_S:g} s after SIGKILL")
-        self._finish(target)
+        if target.leader is None:
+            self.discard(instance_id)
+        else:
+            self._finish(target)
 
     async def _wait(self, target: _Target, deadline: float) -> None:
         """Wait for leader and group until the deadline. Who left the group was not asked and is not waited for."""
@@ -137,7 +145,7 @@ class Ending:
             stat = target.look(self._boot)
             if stat is None or stat.ended:
                 rest = await self._rest(target)
-                if all(process.group != target.leader.pid for process in rest):
+                if not any(target.has_in_group(process) for process in rest):
                     return
             await self._clock.sleep(min(pause_s, max(0.0, deadline - self._clock.now())))
             pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
@@ -170,17 +178,13 @@ class Ending:
         return rest or await self._search.find(target.kin)
 
     def _finish(self, target: _Target) -> None:
-        stat = find_leader(target.leader, self._boot)
+        stat = target.look(self._boot)
         exit_code = reap(stat) if stat is not None else None
         self._directory.write_ended(target.instance_id, Ended(exit_code))
         self._cgroups.remove(target.instance_id)
         spec = self._directory.spec(target.instance_id)
         if spec is not None:
             self._ports.release(spec.port, target.instance_id)
-
-    def _targets(self, instance_ids: Iterable[str]) -> list[_Target]:
-        leaders = ((instance_id, self._directory.leader(instance_id)) for instance_id in instance_ids)
-        return [_Target(instance_id, leader) for instance_id, leader in leaders if leader is not None]
 
     def _is_over(self, instance_id: str) -> bool:
         return self._directory.spec(instance_id) is None or self._directory.ended(instance_id) is not None

@@ -8,7 +8,7 @@ process inherits from it.
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ INSTANCE_VARIABLE = "DCP_INSTANCE"
 OWNER_VARIABLE = "DCP_OWNER"
 
 _PROC = Path("/proc")
+_KERNEL_THREAD = 0x00200000
+"""PF_KTHREAD in the flags of a process (linux/sched.h)."""
+_LOOKS_AT_BLANK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Stat:
 
     pid: int
     state: str
+    flags: int
     group: int
     session: int
     threads: int
@@ -45,6 +49,10 @@ class Stat:
     def ended(self) -> bool:
         """A zombie has ended, unless other threads outlive its first one."""
         return self.state in "ZX" and self.threads <= 1
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        return self.flags & _KERNEL_THREAD != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,7 @@ def read_stat(pid: int) -> Stat | None:
     return Stat(
         pid=pid,
         state=fields[0].decode(),
+        flags=int(fields[6]),
         group=int(fields[2]),
         session=int(fields[3]),
         threads=int(fields[17]),
@@ -90,18 +99,7 @@ def find_kin(owner: str, wanted: Sequence[Kin]) -> dict[str, list[Stat]]:
     """Return what still runs, by instance id, for every entry of `wanted`, in one pass over /proc."""
     found: dict[str, list[Stat]] = {kin.instance_id: [] for kin in wanted}
     by_number = {kin.leader.pid: kin.instance_id for kin in wanted if kin.leader is not None}
-    owner_entry = f"{OWNER_VARIABLE}={owner}".encode()
-    prefix = f"{INSTANCE_VARIABLE}=".encode()
-    for pid in _pids():
-        stat = read_stat(pid)
-        if stat is None or stat.ended:
-            continue
-        instance_id = by_number.get(stat.group) or by_number.get(stat.session)
-        if instance_id is None:
-            entries = _environment(pid)
-            if owner_entry not in entries:
-                continue
-            instance_id = next((e[len(prefix) :].decode() for e in entries if e.startswith(prefix)), None)
+    for stat, instance_id in _scan(owner, by_number):
         if instance_id in found:
             found[instance_id].append(stat)
     return found
@@ -109,8 +107,7 @@ def find_kin(owner: str, wanted: Sequence[Kin]) -> dict[str, list[Stat]]:
 
 def find_owned(owner: str) -> tuple[int, ...]:
     """Return the pids of every running process that carries this owner in its environment, sorted."""
-    entry = f"{OWNER_VARIABLE}={owner}".encode()
-    return tuple(sorted(pid for pid in _pids() if entry in _environment(pid)))
+    return tuple(sorted(stat.pid for stat, _ in _scan(owner, {})))
 
 
 def send_signal(stat: Stat, number: int) -> None:
@@ -163,6 +160,43 @@ def _pids() -> Iterator[int]:
         for entry in entries:
             if entry.name.isdigit():
                 yield int(entry.name)
+
+
+def _scan(owner: str, by_number: Mapping[int, str]) -> Iterator[tuple[Stat, str]]:
+    """Yield every running process of this owner with its instance: by group or session number, else by environment."""
+    blank: list[Stat] = []
+    for pid in _pids():
+        stat = read_stat(pid)
+        if stat is None or stat.ended:
+            continue
+        instance_id = by_number.get(stat.group) or by_number.get(stat.session)
+        if instance_id is None:
+            environment = _environment(pid)
+            if environment == [b""] and not stat.is_kernel_thread:
+                blank.append(stat)
+            instance_id = _instance_of(environment, owner)
+        if instance_id is not None:
+            yield stat, instance_id
+    # In the middle of an exec the kernel shows no environment for a moment.
+    for _ in range(_LOOKS_AT_BLANK):
+        if blank:
+            os.sched_yield()
+        looked_at, blank = blank, []
+        for stat in looked_at:
+            environment = _environment(stat.pid)
+            instance_id = _instance_of(environment, owner)
+            if instance_id is not None:
+                yield stat, instance_id
+            elif environment == [b""]:
+                blank.append(stat)
+
+
+def _instance_of(environment: Sequence[bytes], owner: str) -> str | None:
+    """Return the instance that a process of this owner belongs to, "" if it does not say; None: not this owner's."""
+    if f"{OWNER_VARIABLE}={owner}".encode() not in environment:
+        return None
+    prefix = f"{INSTANCE_VARIABLE}=".encode()
+    return next((entry[len(prefix) :].decode() for entry in environment if entry.startswith(prefix)), "")
 
 
 def _environment(pid: int) -> list[bytes]:
