@@ -7,7 +7,7 @@ start. A violation is kept and raised; the run that finds one stops. Liveness is
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from dcp.hosts.model import HostType
 from dcp.hosts.states import HostState
@@ -17,7 +17,12 @@ from dcp.orchestration.traffic.model import Endpoint
 from dcp.store import applications
 from dcp.store import instances as instance_rows
 from dcp.store.codec import from_known_json
-from dcp.store.tables import hosts, instances
+
+# Plain SQL: these run after every write of every seed.
+USED_BY_HOST = (
+    "SELECT host_id, sum(cpu_millis), sum(memory_bytes) FROM instances WHERE ended_at IS NULL GROUP BY host_id"
+)
+SERVING = "SELECT id FROM instances WHERE state = 'serving'"
 
 
 class Violation(AssertionError):
@@ -38,31 +43,23 @@ class Invariants:
     def after_write(self, connection: Connection) -> None:
         """No host is over-committed, and a cloud host is asked for only while the private pool is taken."""
         self.checks += 1
-        live = instances.c.ended_at.is_(None)
-        for instance_id in connection.execute(
-            select(instances.c.id).where(instances.c.state == str(InstanceState.SERVING))
-        ).scalars():
+        self._learn_hosts(connection)
+        for host_id, cpu_millis, memory_bytes in connection.exec_driver_sql(USED_BY_HOST).all():
+            total = self._types[host_id].resources
+            if cpu_millis > total.cpu_millis or memory_bytes > total.memory_bytes:
+                self._break(f"host {host_id} is over-committed: {cpu_millis} of {total.cpu_millis} millis")
+        for (instance_id,) in connection.exec_driver_sql(SERVING).all():
             if instance_id not in self._seen_serving:
                 self._seen_serving.add(instance_id)
                 instance = instance_rows.find(connection, instance_id)
                 assert instance is not None
                 self.gate_passed(connection, instance)
-        used = connection.execute(
-            select(instances.c.host_id, func.sum(instances.c.cpu_millis), func.sum(instances.c.memory_bytes))
-            .where(live)
-            .group_by(instances.c.host_id)
-        ).all()
-        self._learn_hosts(connection)
-        for host_id, cpu_millis, memory_bytes in used:
-            total = self._types[host_id].resources
-            if cpu_millis > total.cpu_millis or memory_bytes > total.memory_bytes:
-                self._break(f"host {host_id} is over-committed: {cpu_millis} of {total.cpu_millis} millis")
 
     def _learn_hosts(self, connection: Connection) -> None:
-        known = connection.execute(select(func.count()).select_from(hosts)).scalar_one()
+        known = connection.exec_driver_sql("SELECT count(*) FROM hosts").scalar_one()
         if known == len(self._types):
             return
-        rows = connection.execute(select(hosts.c.id, hosts.c.kind, hosts.c.state, hosts.c.host_type)).all()
+        rows = connection.exec_driver_sql("SELECT id, kind, state, host_type FROM hosts").all()
         taken = sum(1 for row in rows if row.kind == "private" and row.state != str(HostState.RELEASED))
         for row in rows:
             if row.id in self._types:
