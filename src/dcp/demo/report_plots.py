@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from dcp.demo.outcome import SLOW_RATIO_LIMIT, Outcome
-from dcp.demo.recording import HostCount, InstanceCount, Recording, StateSample
+from dcp.demo.recording import HostCount, InstanceCount, LiveSecond, Recording, StateSample
 from dcp.demo.report_svg import Axis, Plot, Point, linear_axis
 
 SERVICE_COLOURS = ("blue", "orange", "purple", "teal", "red")
@@ -72,7 +72,10 @@ def _annotate(plot: Plot, recording: Recording, outcome: Outcome, *, named: bool
 
 
 def _load(recording: Recording) -> Plot:
-    live = [second for second in recording.live if second.at_s % 1 < 0.5 or second is not recording.live[-1]]
+    # Rates need whole seconds; the last line of a run covers what was left of one.
+    live = [
+        second for second, before in zip(recording.live[1:], recording.live, strict=False) if _whole(before, second)
+    ]
     highest = max((max(second.offered, second.answered) for second in live), default=1)
     plot = _new(recording, "Load", "requests per second", linear_axis(highest), height=230)
     plot.area("blue-soft", [(second.at_s, float(second.offered)) for second in live])
@@ -80,6 +83,10 @@ def _load(recording: Recording) -> Plot:
     plot.line("answered", "green", [(second.at_s, float(second.answered)) for second in live])
     plot.line("failed", "red", [(second.at_s, float(second.failed)) for second in live])
     return plot
+
+
+def _whole(before: LiveSecond, second: LiveSecond) -> bool:
+    return second.at_s - before.at_s > 0.9
 
 
 def _waiting(recording: Recording) -> Plot:

@@ -145,7 +145,7 @@ def _load(progress: Progress, width: int) -> Panel:
 
 def _middle_height(progress: Progress) -> int:
     rows = max(len(progress.sample.levels), len(progress.sample.hosts) + 1) if progress.sample else 3
-    return rows + 5
+    return rows + 4
 
 
 def _services(progress: Progress) -> Panel:
@@ -187,7 +187,7 @@ def _hosts(progress: Progress) -> Panel:
             bar = Text()
             for name, (mark, style) in HOST_MARKS.items():
                 bar.append(mark * getattr(host, name), style=style)
-            table.add_row(host.source, f"{host.price_usd_per_hour:.2f}", bar)
+            table.add_row(host.source, f"{host.price_usd_per_hour:.3f}", bar)
         cost = Text(f"paid so far: ${progress.sample.cost_usd:.4f}", style="dim")
     return Panel(Group(table, _legend(HOST_MARKS), cost), title="hosts by source", border_style="blue")
 
