@@ -160,6 +160,15 @@ async def test_a_row_lock_that_somebody_keeps_is_not_waited_for_without_end(
     database.close()
 
 
+async def test_a_connection_that_was_read_from_writes_as_any_other(database: ThreadedDatabase) -> None:
+    """Connections are pooled; what a read asks of one must not stay with it."""
+    shown = text("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")
+    for _ in range(3):
+        asked = [database.read(lambda c: tuple(c.execute(shown).one())) for _ in range(10)]
+        assert set(await asyncio.gather(*asked)) == {("repeatable read", "on")}
+        assert await database.write(lambda c: tuple(c.execute(shown).one())) == ("read committed", "off")
+
+
 def test_one_writer_holds_the_lock_until_its_transaction_ends(postgresql_url: str) -> None:
     engine = open_engine(postgresql_url)
     held = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")

@@ -69,7 +69,7 @@ def writing(engine: Engine, lock_s: float | None = None) -> Iterator[Connection]
     """Yield a connection that holds the writers' lock until the transaction ends; commit unless it raises."""
     with engine.connect() as connection, connection.execution_options(dcp_write=True).begin():
         if engine.dialect.name == "postgresql":
-            patience: Patience = engine.get_execution_options()["dcp_patience"]
+            patience: Patience = engine.get_execution_options().get("dcp_patience", Patience())
             wait_s = patience.lock_s if lock_s is None else lock_s
             connection.execute(_TAKE_LOCK, {"lock": f"{wait_s}s", "idle": f"{patience.idle_writer_s}s"})
         yield connection
@@ -111,7 +111,8 @@ def _sqlite(url: URL, patience: Patience) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("dcp_write", False)
-        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine

@@ -24,7 +24,8 @@ from dcp.store.tables import metadata
 T = TypeVar("T")
 GROUP_LIMIT = 256
 """Writes committed together at most; bounds how long the first of a group waits."""
-CLOSE_LIMIT_S = 30.0
+CLOSE_LIMIT_S = 10.0
+"""How long closing waits for writes under way, and as long again for reads."""
 
 
 class Database(Protocol):
@@ -99,8 +100,10 @@ class ThreadedDatabase:
     def close(self) -> None:
         self._writes.close()
         self._reads.close()
-        for thread in self._threads:
-            thread.join(timeout=CLOSE_LIMIT_S)
+        writer, *readers = self._threads
+        writer.join(timeout=CLOSE_LIMIT_S)
+        for reader in readers:
+            reader.join(timeout=CLOSE_LIMIT_S / len(readers))
         self._engine.dispose()
 
     def _read_loop(self) -> None:

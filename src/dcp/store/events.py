@@ -35,18 +35,7 @@ class Logged:
 
 def append(connection: Connection, at: float, new: Iterable[Event]) -> None:
     """Add events in order."""
-    rows = [
-        {
-            "at": at,
-            "subject": _storable(one.subject),
-            "reason": one.reason,
-            "words": _storable(one.words),
-            "before": _storable(one.before),
-            "after": _storable(one.after),
-            "numbers": numbers_to_json(one.numbers),
-        }
-        for one in new
-    ]
+    rows = [_values(at, event) for event in new]
     if rows:
         connection.execute(_APPEND, rows)
 
@@ -85,6 +74,19 @@ def log_hash(connection: Connection) -> str:
     for row in connection.execute(_ALL_IN_PAGES):
         digest.update(repr(tuple(row)).encode())
     return digest.hexdigest()
+
+
+def _values(at: float, event: Event) -> dict[str, object]:
+    numbers = {name: _storable(one) if isinstance(one, str) else one for name, one in event.numbers.items()}
+    return {
+        "at": at,
+        "subject": _storable(event.subject),
+        "reason": event.reason,
+        "words": _storable(event.words),
+        "before": _storable(event.before),
+        "after": _storable(event.after),
+        "numbers": numbers_to_json(numbers),
+    }
 
 
 def _storable(text: str) -> str:
