@@ -55,10 +55,13 @@ class Controllers:
 
 
 @pytest.fixture
-def controllers() -> Iterator[Controllers]:
+def controllers(tmp_path: Path) -> Iterator[Controllers]:
     made = Controllers()
     yield made
     made.close()
+    # A test that failed must not leave anything running.
+    for pid in orphans(tmp_path):
+        os.kill(pid, signal.SIGKILL)
 
 
 def processes(directory: Path, names: list[str]) -> dict[str, int]:
