@@ -26,7 +26,7 @@ from dcp.store import events, instances, leases
 from dcp.store.database import ThreadedDatabase, open_database
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
-from conformance.postgresql import Server, find_binaries  # noqa: E402
+from conformance.postgresql import Server, find_binaries
 
 SIZES = (100, 1_000, 10_000)
 """Instances in the ledger."""
