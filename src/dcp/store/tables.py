@@ -80,6 +80,7 @@ instances = Table(
     Column("changed_at", SECONDS, nullable=False),
     Column("serving_at", SECONDS),
     Column("ended_at", SECONDS),
+    Column("replaces", NAME, nullable=False),
     Column("leave_reason", NAME, nullable=False),
     Column("reason", NAME, nullable=False),
     Column("version", Integer, nullable=False),

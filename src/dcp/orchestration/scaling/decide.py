@@ -22,6 +22,7 @@ from dcp.orchestration.scaling.model import (
     TargetDecision,
     Timing,
 )
+from dcp.orchestration.scaling.moves import Move, decide_move
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
@@ -87,7 +88,9 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         for service in snapshot.services
     }
     plan_id = f"plan-{snapshot.last_plan + 1}"
-    host_plan = _place(snapshot, replacements)
+    host_plan, replaces = _place(snapshot, replacements), ""
+    if move := _move(snapshot, decisions, replacements):
+        host_plan, replaces = move.host_plan, move.instance_id
     hosts = tuple(PlannedHost(_requested(new.host_id, new.offer, snapshot.now), new.why) for new in host_plan.new_hosts)
     return ApplicationPlan(
         id=plan_id,
@@ -96,7 +99,10 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         policy=snapshot.policy,
         targets=decisions,
         hosts=hosts,
-        instances=_instances(snapshot, plan_id, host_plan, targets, replacements),
+        instances=tuple(
+            replace(planned, instance=replace(planned.instance, replaces=replaces))
+            for planned in _instances(snapshot, plan_id, host_plan, targets, replacements)
+        ),
         removals=_removals(snapshot, replacements),
         holds=tuple(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
         unplaced=host_plan.placement.unplaced,
@@ -162,6 +168,22 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
         if replacements[name].add
     )
     return place_with_new_hosts(asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed)
+
+
+def _move(
+    snapshot: ApplicationSnapshot, decisions: tuple[TargetDecision, ...], replacements: Mapping[str, Replacement]
+) -> Move | None:
+    """Only a quiet application moves an instance, and one at a time."""
+    busy = any(decision.state.release_from is not None for decision in decisions)
+    if snapshot.removing or busy or any(one.add or one.remove for one in replacements.values()):
+        return None
+    own = tuple(instance for service in snapshot.services for instance in service.instances)
+    if not all(_serves(instance) and not instance.leave_reason for instance in own):
+        return None
+    settled = tuple(i for i in own if snapshot.now - (i.serving_at or 0.0) >= snapshot.timing.host_linger_s)
+    return decide_move(
+        snapshot.spec, settled, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed
+    )
 
 
 def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:

@@ -30,7 +30,7 @@ class PlannedInstance:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An instance that has to leave. `reason` is a code: `shrink`, `removed`, `replaced`, `host-leaving`."""
+    """An instance that has to leave. `reason` is a code: `shrink`, `removed`, `replaced`, `moved`."""
 
     instance_id: str
     reason: str

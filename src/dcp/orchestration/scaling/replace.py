@@ -37,7 +37,9 @@ def decide_replacement(
     now: float,
 ) -> Replacement:
     """Return additions and removals that bring `instances` (not ended) to `target` current ones."""
-    wanted = [i for i in instances if not i.leave_reason and i.state not in LEAVING]
+    staying = [i for i in instances if not i.leave_reason and i.state not in LEAVING]
+    newcomers = _newcomers(staying)
+    wanted = [i for i in staying if i not in newcomers]
     old = tuple(i for i in wanted if i.id in outdated)
     if len(wanted) > target:
         surplus = len(wanted) - target
@@ -45,11 +47,25 @@ def decide_replacement(
             return Replacement(remove=surplus, removable=tuple(wanted))
         return _surplus_in_update(spec, target, wanted, old)
     missing = target - len(wanted)
+    if missing == 0 and newcomers:
+        return _relieve(staying, newcomers)
     if missing == 0 and old:
         return _update_step(spec, wanted, old)
     if missing == 0:
         return Replacement()
     return _with_back_off(spec, missing, failures, now)
+
+
+def _newcomers(staying: list[Instance]) -> list[Instance]:
+    """Those that came for another one that is still there: they do not count towards the target yet."""
+    present = {i.id for i in staying}
+    return [i for i in staying if i.replaces in present]
+
+
+def _relieve(staying: list[Instance], newcomers: list[Instance]) -> Replacement:
+    relieved = {i.replaces for i in newcomers if i.state == InstanceState.SERVING and i.serving_at is not None}
+    removable = tuple(i for i in staying if i.id in relieved)
+    return Replacement(remove=len(removable), removable=removable, remove_reason="moved")
 
 
 def _surplus_in_update(

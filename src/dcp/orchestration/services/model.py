@@ -71,7 +71,7 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class UpdatePolicy:
-    """How a changed specification reaches running instances: `parallelism` at a time, new ones first if `start_first`."""
+    """How a changed specification reaches running instances: `parallelism` at a time, new first if `start_first`."""
 
     parallelism: int = 1
     start_first: bool = True
@@ -194,6 +194,8 @@ class Instance:
     serving_at: float | None = None
     """When the balancer acknowledged it; gates count it from then on."""
     ended_at: float | None = None
+    replaces: str = ""
+    """The instance that leaves once this one serves; empty: it was added for its service's target."""
     leave_reason: str = ""
     """Why it has to leave (the plan's word, a stable code); empty: it is wanted."""
     reason: str = ""

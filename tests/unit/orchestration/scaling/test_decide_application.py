@@ -164,3 +164,35 @@ def test_a_service_that_left_the_file_leaves() -> None:
 def test_the_same_snapshot_gives_the_same_plan() -> None:
     surge = snapshot(feed_requests=12_000, latency_ms=800)
     assert decide_application(surge) == decide_application(surge)
+
+
+CLOUD_HOST = Host("cloud-9", "cloud", SourceKind.CLOUD, CLOUD, HostState.READY, requested_at=0.0)
+AWAY = replace(RUNNING[2], host_id="cloud-9")
+
+
+def with_user_in_the_cloud(*extra: Instance, **changes: object) -> ApplicationSnapshot:
+    quiet = snapshot(hosts=(*HOSTS, CLOUD_HOST), host_instances=(*RUNNING[:2], AWAY, *extra))
+    feed, user = quiet.services
+    return replace(quiet, services=(feed, replace(user, instances=(AWAY, *extra))), **changes)  # type: ignore[arg-type]
+
+
+def test_an_instance_comes_home_when_a_private_host_has_room() -> None:
+    plan = decide_application(with_user_in_the_cloud())
+    assert [(p.instance.service, p.instance.replaces) for p in plan.instances] == [("user", "user-3")]
+    assert plan.instances[0].instance.host_id.startswith("private")
+    assert plan.removals == ()
+
+
+def test_it_stays_while_no_private_host_has_room() -> None:
+    full = tuple(replace(host, host_type=HostType("slice", SHAPE)) for host in HOSTS)
+    cloud_only = (Offer("cloud", SourceKind.CLOUD, CLOUD, None),)
+    assert not decide_application(with_user_in_the_cloud(hosts=(*full, CLOUD_HOST), offers=cloud_only)).changes_anything
+
+
+def test_the_old_one_leaves_once_the_new_one_serves() -> None:
+    coming = replace(running("user", "private-1", 7), replaces="user-3", state=InstanceState.STARTING, serving_at=None)
+    assert not decide_application(with_user_in_the_cloud(coming)).changes_anything
+    serving = replace(coming, state=InstanceState.SERVING, serving_at=NOW - 1)
+    plan = decide_application(with_user_in_the_cloud(serving))
+    assert [(removal.instance_id, removal.reason) for removal in plan.removals] == [("user-3", "moved")]
+    assert plan.instances == ()

@@ -69,6 +69,7 @@ def _instances() -> None:
         sa.Column("changed_at", SECONDS, nullable=False),
         sa.Column("serving_at", SECONDS),
         sa.Column("ended_at", SECONDS),
+        sa.Column("replaces", NAME, nullable=False),
         sa.Column("leave_reason", NAME, nullable=False),
         sa.Column("reason", NAME, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
