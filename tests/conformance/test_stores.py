@@ -2,8 +2,9 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 import stores_events
@@ -89,53 +90,34 @@ seconds = st.floats(allow_nan=False, allow_infinity=False)
 maybe_seconds = st.none() | seconds
 small = st.integers(0, 2**31 - 1)
 large = st.integers(0, 2**63 - 1)
+by_type: dict[object, st.SearchStrategy[Any]] = {
+    str: words,
+    int: small,
+    float: seconds,
+    float | None: maybe_seconds,
+    tuple[tuple[str, str], ...]: st.lists(st.tuples(words, words), max_size=3).map(tuple),
+}
+
+
+def with_every_field(kind: type, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw values of `kind` with no field left at its default, those added later included."""
+    hints = get_type_hints(kind)
+    missing = {field.name: by_type[hints[field.name]] for field in fields(kind) if field.name not in known}
+    return st.builds(kind, **known, **missing)
+
+
 resources = st.builds(Resources, small, large)
-host_types = st.builds(
-    HostType,
-    words,
-    resources,
-    st.floats(0, 1e6),
-    st.lists(st.tuples(words, words), max_size=3).map(tuple),
-    st.floats(0, 1e6),
-)
-any_instance = st.builds(
+any_instance = with_every_field(
     Instance,
-    id=words,
-    application=words,
-    service=words,
-    host_id=words,
-    spec_revision=small,
     state=st.sampled_from(InstanceState),
-    plan_id=words,
-    created_at=seconds,
     resources=resources,
     gate=st.lists(st.builds(GateCondition, words, small), max_size=3).map(tuple),
-    not_before=seconds,
-    address=words,
-    port=small,
-    changed_at=seconds,
-    serving_at=maybe_seconds,
-    ended_at=maybe_seconds,
-    leave_reason=words,
-    reason=words,
-    version=small,
 )
-any_host = st.builds(
+any_host = with_every_field(
     Host,
-    id=words,
-    source=words,
     kind=st.sampled_from(SourceKind),
-    host_type=host_types,
     state=st.sampled_from(HostState),
-    requested_at=seconds,
-    changed_at=seconds,
-    billed_from=maybe_seconds,
-    billed_until=maybe_seconds,
-    address=words,
-    reason=words,
-    attempts=small,
-    not_before=seconds,
-    version=small,
+    host_type=with_every_field(HostType, resources=resources),
 )
 numbers = itertools.count()
 many_examples = settings(
