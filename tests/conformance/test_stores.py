@@ -99,7 +99,7 @@ by_type: dict[object, st.SearchStrategy[Any]] = {
 }
 
 
-def with_every_field(kind: type, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def with_every_field(kind: type, /, **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Draw values of `kind` with no field left at its default, those added later included."""
     hints = get_type_hints(kind)
     missing = {field.name: by_type[hints[field.name]] for field in fields(kind) if field.name not in known}
