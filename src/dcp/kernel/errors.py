@@ -5,7 +5,7 @@
     ├── NotFound            no such subject: exit 2, HTTP 404
     ├── Conflict            the state does not allow it, or a confirmation is missing: exit 1, HTTP 409
     ├── Denied              wrong or missing token: exit 1, HTTP 401
-    ├── Unavailable         a server, database or proxy cannot be reached, a port or directory is taken: exit 1, HTTP 503
+    ├── Unavailable         a server, database or proxy is away, a port or directory is taken: exit 1, HTTP 503
     ├── Stale               a guarded write changed no row; drop the plan, load again, decide again
     ├── LeaseLost           another controller holds this subject now; stop touching it
     └── DriverError         a driver failed; retry after back-off

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from dcp.drivers.balancers.fake import FakeBalancer
+from dcp.drivers.balancers.fake import VERBS, FakeBalancer
 from dcp.drivers.clouds.fake import CloudLimits, FakeCloud
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
 from dcp.drivers.runtimes.fake import Behaviour, FakeRuntime
@@ -130,6 +130,7 @@ def make_world(
     invariants = Invariants(private_hosts=PRIVATE_HOSTS)
     database = CheckedDatabase(invariants)
     balancer = CheckedBalancer(clock)
+    balancer.delays_s = dict.fromkeys(VERBS, 0.0)  # yields, so that other workers run in the middle of a step
     balancer.watch(database, invariants)
     runtime = CheckedRuntime(clock, rng=rng, default=Behaviour(healthy_after_s=(0.2, 1.5), stop_s=0.2))
     runtime.watch(balancer, invariants)
