@@ -1,9 +1,14 @@
-"""Runs the health checks of one service's instances when they are due and remembers what they said."""
+"""Runs the health checks of one service's instances when they are due and remembers what they said.
+
+Each check is a task of its own, one at most for an instance, so that one that hangs until its time-out delays nothing
+else. A finished check wakes the service's worker.
+"""
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
-from dcp.engine.context import Context
+from dcp.engine.context import Context, log
 from dcp.kernel.errors import DriverError
 from dcp.orchestration.services.decide import Health, is_due
 from dcp.orchestration.services.model import HealthCheck, Instance, Observation, ServiceSpec
@@ -17,11 +22,13 @@ FIRST_CHECKS_S = 0.2
 class HealthChecks:
     """Last results by instance; lost with the controller and made again by the next one."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, subject: str) -> None:
         self._context = context
+        self._subject = subject
         self._results: dict[str, Health] = {}
         self._checked_at: dict[str, float] = {}
         self._counted_at: dict[str, float] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     def of(self, instance_id: str) -> Health | None:
         """Return what the last check said; None before the first."""
@@ -29,25 +36,40 @@ class HealthChecks:
 
     def forget(self, instance_id: str) -> None:
         """Drop what is known of an ended instance."""
-        self._results.pop(instance_id, None)
-        self._checked_at.pop(instance_id, None)
-        self._counted_at.pop(instance_id, None)
+        for known in (self._results, self._checked_at, self._counted_at):
+            known.pop(instance_id, None)
+        if task := self._running.pop(instance_id, None):
+            task.cancel()
 
-    async def run_due(
+    def begin_due(
         self,
         own: tuple[Instance, ...],
         specs: Mapping[int, ServiceSpec],
         observations: Mapping[str, Observation | None],
     ) -> None:
-        """Run every check that is due, beside each other."""
-        due: list[tuple[Instance, HealthCheck | None]] = []
+        """Begin every check that is due and not under way."""
         for instance in own:
             seen = observations.get(instance.id)
-            if instance.state in CHECKED and seen is not None and seen.running:
-                check = specs[instance.spec_revision].health
-                if self._is_due(instance, check):
-                    due.append((instance, check))
-        await asyncio.gather(*(self._check(instance, check) for instance, check in due))
+            if instance.state not in CHECKED or seen is None or not seen.running or instance.id in self._running:
+                continue
+            check = specs[instance.spec_revision].health
+            if self._is_due(instance, check):
+                task = asyncio.create_task(self._check(instance, check), name=f"check:{instance.id}")
+                self._running[instance.id] = task
+                task.add_done_callback(partial(self._done, instance.id))
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        tasks = tuple(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _done(self, instance_id: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(instance_id) is task:
+            del self._running[instance_id]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("check failed", instance=instance_id, error=repr(task.exception()))
 
     def _is_due(self, instance: Instance, check: HealthCheck | None) -> bool:
         last_at, now = self._checked_at.get(instance.id), self._context.clock.now()
@@ -62,16 +84,15 @@ class HealthChecks:
         except DriverError as error:
             words = str(error)
         now = self._context.clock.now()
-        self._checked_at[instance.id] = now
-        if not words:
-            self._results[instance.id] = Health(healthy=True)
-            return
         before = self._results.get(instance.id)
-        failures = before.failures if before else 0
-        if self._counts(instance, check, now):
+        self._checked_at[instance.id] = now
+        failures = before.failures if before and words else 0
+        if words and self._counts(instance, check, now):
             self._counted_at[instance.id] = now
             failures += 1
-        self._results[instance.id] = Health(healthy=False, failures=failures, words=words)
+        self._results[instance.id] = Health(healthy=not words, failures=failures, words=words)
+        if before is None or before.healthy != (not words) or failures:
+            self._context.wakes.wake(self._subject)
 
     def _counts(self, instance: Instance, check: HealthCheck | None, now: float) -> bool:
         """A failure counts once an interval, and not in the start period."""

@@ -49,7 +49,7 @@ class ServiceWorker:
         self.subject = f"service/{key}"
         self._context = context
         self._key = key
-        self._checks = HealthChecks(context)
+        self._checks = HealthChecks(context, self.subject)
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._start_failures: dict[str, int] = {}
         self._acknowledged: tuple[Endpoint, ...] | None = None
@@ -58,7 +58,7 @@ class ServiceWorker:
         """Observe, decide, write and act once; return seconds until the next look."""
         loaded = await self._context.database.read(self._load)
         observations = await self._observe(loaded.own)
-        await self._checks.run_due(loaded.own, loaded.specs, observations)
+        self._checks.begin_due(loaded.own, loaded.specs, observations)
         life = await self._life(loaded, observations)
         written = await self._write(lease, decide_service(life), observations)
         current = tuple(written.get(instance.id, instance) for instance in loaded.own)
@@ -71,6 +71,7 @@ class ServiceWorker:
 
     async def close(self) -> None:
         """Cancel what is under way; whoever takes the lease next decides again."""
+        await self._checks.close()
         for task in self._acting.values():
             task.cancel()
         await asyncio.gather(*self._acting.values(), return_exceptions=True)
