@@ -96,23 +96,24 @@ class Controller:
         )
 
     async def _take(self, subjects: tuple[str, ...], share: int) -> None:
-        context = self._context
         for subject in subjects:
             if subject in self._running or len(self._running) >= share:
                 continue
-            now = context.clock.now()
-            try:
-                lease = await context.database.write(
-                    lambda connection, subject=subject, now=now: leases.acquire(  # type: ignore[misc]
-                        connection, subject, context.controller_id, now, context.settings.lease_ttl_s
-                    )
-                )
-            except DcpError as error:
-                log.debug("lease not taken", subject=subject, error=str(error))
-                continue
+            lease = await self._acquire(subject)
             if lease is not None:
                 task = asyncio.create_task(self._work(self._worker(subject), lease), name=subject)
                 self._running[subject] = (lease, task)
+
+    async def _acquire(self, subject: str) -> Lease | None:
+        context, now = self._context, self._context.clock.now()
+        ttl_s = context.settings.lease_ttl_s
+        try:
+            return await context.database.write(
+                lambda connection: leases.acquire(connection, subject, context.controller_id, now, ttl_s)
+            )
+        except DcpError as error:
+            log.debug("lease not taken", subject=subject, error=str(error))
+            return None
 
     def _worker(self, subject: str) -> Worker:
         kind, _, name = subject.partition("/")

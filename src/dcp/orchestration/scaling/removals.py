@@ -1,7 +1,8 @@
 """What leaves first when there is too much: which instances of a service, and which empty hosts.
 
 The order gives back what costs most and is worth least: what is on a broken host, what does not serve yet, the cloud
-before the private pool, and hosts that are nearly empty before full ones, so that whole hosts become free.
+before the private pool. Cloud hosts that are nearly empty go before full ones, so that whole hosts stop costing; on
+private hosts the newest instance goes first, so that what is left stands where it stood before the surge.
 """
 
 from collections import Counter
@@ -65,8 +66,7 @@ def _rank(instance: Instance, host: Host | None, on_host: int) -> Rank:
         instance.state is InstanceState.SERVING,
         host is not None and host.kind is SourceKind.PRIVATE,
         -host.host_type.price_usd_per_hour if host is not None else 0.0,
-        on_host,
-        instance.host_id,
+        *((on_host, instance.host_id) if host is not None and host.kind is SourceKind.CLOUD else (0, "")),
         -instance.created_at,
         instance.id,
     )
@@ -81,4 +81,4 @@ def _words(instance: Instance, host: Host | None) -> str:
         return (
             f"it is on a cloud host ({host.id} at ${host.host_type.price_usd_per_hour:g} an hour): cloud leaves first"
         )
-    return f"all left are on private hosts: the emptiest host ({host.id}) and the newest instance first"
+    return f"all left are on private hosts: the newest instance first (it is on {host.id})"

@@ -66,6 +66,11 @@ def test_the_emptiest_host_is_emptied_first() -> None:
     assert [one.id for one, _ in by_all] == ["a1", "a2", "b1"]
 
 
+def test_on_private_hosts_the_newest_leaves_first() -> None:
+    there = (instance("old", "pool-2", age_s=100), instance("new", "pool-1", age_s=1), instance("mid", age_s=50))
+    assert leaving(*there) == ["new", "mid", "old"]
+
+
 def test_only_as_many_as_asked_and_only_those_that_are_wanted() -> None:
     there = (
         instance("a"),
@@ -88,7 +93,7 @@ def test_only_as_many_as_asked_and_only_those_that_are_wanted() -> None:
         (instance("a", "dear"), "it is on a cloud host (dear at $0.4 an hour): cloud leaves first"),
         (
             instance("a"),
-            "all left are on private hosts: the emptiest host (pool-1) and the newest instance first",
+            "all left are on private hosts: the newest instance first (it is on pool-1)",
         ),
     ],
 )
