@@ -31,6 +31,7 @@ CONFIG = """
 time_scale: 60
 sources: [{name: private, kind: private, hosts: 12, cpus: 1, memory: 512M}]
 engine: {lease_ttl_s: 3}
+balancer: {internal_ports: 17700-17799}
 """
 
 

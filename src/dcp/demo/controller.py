@@ -32,6 +32,7 @@ def configuration(policy: Policy) -> dict[str, Any]:
     return {
         "policy": str(policy),
         "time_scale": TIME_SCALE,
+        "balancer": {"internal_ports": "17800-17899"},
         "sources": [
             {"name": "private", "kind": "private", "hosts": 4, "cpus": 1, "memory": "512M"},
             {

@@ -15,6 +15,7 @@ from dcp.orchestration.scaling.model import ScalingState
 from dcp.orchestration.services.difference import Change, difference
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey, ServiceSpec
 from dcp.orchestration.services.validate import problems_of, unplaceable
+from dcp.orchestration.traffic.ports import PortProbe
 from dcp.store import applications, events
 from dcp.store.applications import Application, ServiceRow
 
@@ -130,16 +131,26 @@ def _listen_port(
     if service.published_port is not None:
         holder = taken.get(service.published_port)
         if holder is not None and holder != key:
-            problem = Problem(
-                f"services.{service.name}.ports",
-                f"port {service.published_port} belongs to {holder}",
-                "publish another port, or remove the other application",
-            )
-            raise InvalidInput((problem,), subject=f"application {key.application}")
+            raise _port_taken(service, key, f"belongs to {holder}", "or remove the other application")
+        if holder is None and not _can_listen(context, service.published_port):
+            raise _port_taken(service, key, "is taken by another program", "or end that program")
         return service.published_port
     if row is not None and low <= row.listen_port <= high:
         return row.listen_port
     for port in range(low, high + 1):
-        if port not in taken:
+        if port not in taken and _can_listen(context, port):
             return port
     raise Conflict(f"no free listen port between {low} and {high}", hint="widen balancer.internal_ports in dcp.yaml")
+
+
+def _can_listen(context: Context, port: int) -> bool:
+    """Where the balancer cannot tell, it will say so when it is told to listen."""
+    balancer = context.balancer
+    return not isinstance(balancer, PortProbe) or balancer.can_listen(context.settings.listen_address, port)
+
+
+def _port_taken(service: ServiceSpec, key: ServiceKey, why: str, instead: str) -> InvalidInput:
+    problem = Problem(
+        f"services.{service.name}.ports", f"port {service.published_port} {why}", f"publish another port, {instead}"
+    )
+    return InvalidInput((problem,), subject=f"application {key.application}")

@@ -152,6 +152,9 @@ class FakeBalancer:
                 raise Unavailable(f"port {route.listen_port} for {route.service} is taken", hint="choose another port")
         _leave(fault)
 
+    def can_listen(self, address: str, port: int) -> bool:
+        return port not in self.taken_ports
+
     async def set_endpoints(self, service: ServiceKey, endpoints: tuple[Endpoint, ...], fence: int) -> None:
         fault = await self._enter("set_endpoints")
         told = self._told.setdefault(service, _Told())

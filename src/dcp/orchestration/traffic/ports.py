@@ -1,7 +1,7 @@
 """What dcp asks of a balancer."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, EndpointStatus, Route, Traffic
@@ -43,4 +43,13 @@ class Balancer(Protocol):
 
     async def stop(self) -> None:
         """End the proxy; open requests are cut. Absent is success."""
+        ...
+
+
+@runtime_checkable
+class PortProbe(Protocol):
+    """A balancer that can tell before it is told to listen whether it could. Not every balancer can."""
+
+    def can_listen(self, address: str, port: int) -> bool:
+        """Return whether nobody else has the port now. Returns at once; never raises."""
         ...

@@ -10,7 +10,7 @@ from dcp.drivers.balancers.envoy.counters import TRAFFIC_FILTER, read_endpoints,
 from dcp.drivers.balancers.envoy.directory import BalancerDirectory, EndpointsVersion
 from dcp.drivers.balancers.envoy.names import encode
 from dcp.drivers.balancers.envoy.proxy import Proxy
-from dcp.drivers.balancers.envoy.routing import ACKNOWLEDGE_BOUND_S, Routing
+from dcp.drivers.balancers.envoy.routing import ACKNOWLEDGE_BOUND_S, Routing, is_free
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DriverError, Unavailable
 from dcp.orchestration.services.model import ServiceKey
@@ -70,6 +70,9 @@ class EnvoyBalancer:
         stats = await self._admin.json("/stats", format="json", histogram_buckets="cumulative", filter=TRAFFIC_FILTER)
         routed = {route.service for route in self._directory.routes()}
         return {service: counted for service, counted in read_traffic(stats).items() if service in routed}
+
+    def can_listen(self, address: str, port: int) -> bool:
+        return is_free(documents.address_text(address, port))
 
     async def stop(self) -> None:
         async with self._directory.locked("proxy"):

@@ -82,7 +82,7 @@ class Routing:
     async def _apply_listeners(self, listeners: list[Document], routes: Sequence[Route]) -> None:
         if self._directory.resources(self._directory.listeners)[1] == listeners:
             # Told before and refused. Trying again is of no use while the port is taken, and fills the proxy's log.
-            _raise_unbound({name: why for name, why in (await self._refused()).items() if not _free(name)}, routes)
+            _raise_unbound({name: why for name, why in (await self._refused()).items() if not is_free(name)}, routes)
         rejected = f"{_LISTENERS}.update_rejected"
         pattern = "^" + rejected.replace(".", "[.]") + "$"
         before = (await self._admin.numbers(pattern)).get(rejected, 0)
@@ -134,7 +134,7 @@ def _raise_unbound(refused: Mapping[str, str], routes: Sequence[Route]) -> None:
         raise Unavailable("the proxy cannot listen on " + "; ".join(words), hint=hint)
 
 
-def _free(address: str) -> bool:
+def is_free(address: str) -> bool:
     """Return whether `address:port` could be bound now."""
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
