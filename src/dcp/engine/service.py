@@ -251,12 +251,14 @@ class ServiceWorker:
 
     def _wake_others(self, written: Mapping[str, Instance]) -> None:
         """A change of serving instances may open gates; an end may free a host or need a replacement."""
-        self._context.wakes.wake(f"application/{self._key.application}")
-        states = {instance.state for instance in written.values()}
-        if any(instance.serving_at for instance in written.values()):
+        began = any(i.state == InstanceState.SERVING and i.serving_at for i in written.values())
+        ended = any(i.state in ENDED for i in written.values())
+        if began:
             self._context.wakes.wake_kind(f"service/{self._key.application}")
-        if states & ENDED:
+        if ended:
             self._context.wakes.wake_kind("source")
+        if began or ended:
+            self._context.wakes.wake(f"application/{self._key.application}")
 
     def _next_look(self, current: tuple[Instance, ...], changed: bool) -> float:
         settings = self._context.settings

@@ -119,9 +119,9 @@ def settings() -> EngineSettings:
     return EngineSettings(
         policy=Policy.GATED,
         timing=timing,
-        lease_ttl_s=6.0,
-        poll_s=2.0,
-        busy_poll_s=0.5,
+        lease_ttl_s=12.0,
+        poll_s=3.0,
+        busy_poll_s=1.0,
         drain_limit_s=20.0,
         boot_limit_s=30.0,
         lost_after_s=3.0,
