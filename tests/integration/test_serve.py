@@ -49,6 +49,10 @@ services:
 """
 
 
+def _take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Serve:
     """Starts controllers over one state directory and ends what they leave."""
@@ -60,7 +64,8 @@ class Serve:
     def start(self, *words: str) -> subprocess.Popen[str]:
         command = [*DCP, "serve", "--state", str(self.state), "--config", str(self.config), "--json", *words]
         log = self.state.with_name(f"log-{len(self.processes)}").open("w")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        # A test run in the background of a shell ignores SIGINT, and so would its children.
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=_take_interrupts)
         log.close()
         self.processes.append(process)
         return process
