@@ -35,7 +35,6 @@ ENDED = frozenset({HostState.RELEASED})
 COMING = frozenset({HostState.REQUESTED, HostState.CREATING, HostState.BOOTING})
 USABLE = COMING | {HostState.READY}
 """States in which instances may be placed; on a coming host they wait."""
-BILLED = frozenset(HostState) - {HostState.REQUESTED, HostState.RELEASED}
 
 
 def advance_host(before: HostState, after: HostState) -> HostState:

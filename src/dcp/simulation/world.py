@@ -7,7 +7,7 @@ it would break.
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -100,8 +100,6 @@ class World:
     fluid: Fluid
     rates: Mapping[str, float] = field(default_factory=dict)
     """Requests per second that arrive from outside now, by service."""
-    metrics_missing: bool = False
-    slow_since: float | None = None
 
     async def drive(self) -> None:
         """Move requests until cancelled."""
@@ -141,8 +139,3 @@ def make_world(
     return World(
         spec, settings, clock, invariants, database, balancer, runtime, private, cloud, Fluid(spec, service_ms)
     )
-
-
-def drivers(world: World) -> dict[str, Any]:
-    """Return the world's drivers by the names that `Context` has for them."""
-    return {"runtime": world.runtime, "balancer": world.balancer, "sources": (world.private, world.cloud)}

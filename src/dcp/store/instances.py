@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, func, insert, or_, se
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
-from dcp.orchestration.services.states import ENDED, InstanceState, advance_instance
+from dcp.orchestration.services.states import InstanceState, advance_instance
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import instances
 
@@ -171,8 +171,3 @@ def _instance(row: Row[Any]) -> Instance:
         reason=row.reason,
         version=row.version,
     )
-
-
-def is_ended(instance: Instance) -> bool:
-    """Return whether the instance holds no resources any more."""
-    return instance.state in ENDED
