@@ -3,6 +3,7 @@
 Two kinds of edges: `calls` carry load, `depends_on` only orders. Order and shrinking look at both, load only at calls.
 """
 
+import math
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
@@ -55,14 +56,26 @@ def reversed_edges(edges: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[s
     return {name: tuple(sources) for name, sources in back.items()}
 
 
-def propagate(entry_requests_per_s: Mapping[str, float], spec: ApplicationSpec) -> Mapping[str, float]:
-    """Return requests/s on every service: its own from outside plus each caller's rate times calls per request."""
-    rates = {service.name: entry_requests_per_s.get(service.name, 0.0) for service in spec.services}
+def propagate(
+    outside_requests_per_s: Mapping[str, float],
+    spec: ApplicationSpec,
+    at_least: Mapping[str, float] | None = None,
+    passes_on_at_most: Mapping[str, float] | None = None,
+) -> Mapping[str, float]:
+    """Return requests/s on every service: from outside plus each caller's rate times its calls per request.
+
+    `at_least` raises a service's rate, and with it what it sends on; `passes_on_at_most` bounds what a service sends
+    on, whatever arrives.
+    """
+    floors, bounds = at_least or {}, passes_on_at_most or {}
+    rates = {service.name: outside_requests_per_s.get(service.name, 0.0) for service in spec.services}
     calls = {service.name: service.calls for service in spec.services}
     for name in reversed(call_order(spec)):
+        rates[name] = max(rates[name], floors.get(name, 0.0))
+        passes_on = min(rates[name], bounds.get(name, math.inf))
         for call in calls[name]:
             if call.service in rates:
-                rates[call.service] += rates[name] * call.per_request
+                rates[call.service] += passes_on * call.per_request
     return rates
 
 

@@ -8,7 +8,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dcp.orchestration.scaling.graph import call_order, closure, direct_callees, direct_dependencies, reversed_edges
+from dcp.orchestration.scaling.graph import (
+    call_order,
+    closure,
+    direct_callees,
+    direct_dependencies,
+    propagate,
+    reversed_edges,
+)
 from dcp.orchestration.scaling.model import ApplicationView, Policy, Timing
 from dcp.orchestration.scaling.reading import (
     Reading,
@@ -95,8 +102,8 @@ def measure(view: ApplicationView) -> Situation:
         dependants_of=closure(reversed_edges(direct_dependencies(spec))),
         dependencies_of=closure(direct_dependencies(spec)),
         readings=readings,
-        demand=_demand(view, spec, order, readings, view.timing.agree),
-        lasting_demand=_demand(view, spec, order, readings, view.timing.samples),
+        demand=_demand(view, spec, readings, view.timing.agree),
+        lasting_demand=_demand(view, spec, readings, view.timing.samples),
     )
 
 
@@ -120,7 +127,6 @@ def _instances(load: float, level: float, capacity: float) -> int:
 def _demand(
     view: ApplicationView,
     spec: ApplicationSpec,
-    order: tuple[str, ...],
     readings: Mapping[str, Reading],
     newest: int,
 ) -> Mapping[str, float]:
@@ -130,15 +136,8 @@ def _demand(
     }
     if view.policy is Policy.INDEPENDENT:
         return own
-    sent = _from_outside(spec, readings, own, newest)
-    demand: dict[str, float] = {}
-    for name in reversed(order):
-        demand[name] = max(own[name], sent[name])
-        passes_on = min(demand[name], _most_it_passes_on(spec.service(name)))
-        for call in spec.service(name).calls:
-            if call.service in sent:
-                sent[call.service] += passes_on * call.per_request
-    return demand
+    outside = _from_outside(spec, readings, own, newest)
+    return propagate(outside, spec, own, {service.name: _most_it_passes_on(service) for service in spec.services})
 
 
 def _most_it_passes_on(service: ServiceSpec) -> float:
