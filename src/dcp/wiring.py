@@ -13,14 +13,15 @@ from dcp.engine.context import Context
 from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import Unavailable
-from dcp.orchestration.services.ports import Runtime
+from dcp.orchestration.services.ports import OneRuntime, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
-from dcp.settings.model import FakeCloudSource, PrivateSource, Settings, Source
+from dcp.settings.model import EnginesSourceSettings, FakeCloudSource, PrivateSource, Settings, Source
 from dcp.store.database import Database
 
 DRIVERS = {
     "balancer/envoy": "dcp.drivers.balancers.envoy",
     "runtime/process": "dcp.drivers.runtimes.process",
+    "source/engines": "dcp.drivers.clouds.engines",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
 }
@@ -53,29 +54,32 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         controller_id=controller_id,
         clock=clock,
         database=database,
-        runtime=make_runtime(settings, state, clock),
+        runtimes=make_runtimes(settings, state, clock),
         balancer=make_balancer(settings, state, clock),
-        sources=tuple(make_source(source, state, clock) for source in settings.sources),
+        sources=tuple(make_source(source, settings, state, clock) for source in settings.sources),
         settings=settings.engine,
     )
 
 
 async def unwire(context: Context) -> None:
     """Close what the drivers and the store hold in this process. Instances, proxy and hosts stay."""
-    for driver in (context.runtime, context.balancer, *context.sources):
+    runtimes = context.runtimes.runtime if isinstance(context.runtimes, OneRuntime) else context.runtimes
+    for driver in (runtimes, context.balancer, *context.sources):
         if isinstance(driver, Closable):
             await driver.aclose()
     context.database.close()
 
 
-def make_runtime(settings: Settings, state: Path, clock: Clock) -> Runtime:
-    """Return the runtime that the settings name."""
+def make_runtimes(settings: Settings, state: Path, clock: Clock) -> Runtimes:
+    """Return the runtimes of all hosts, by the driver that the settings name."""
     chosen = settings.runtime
     driver = load(f"runtime/{chosen.kind}")
-    runtime: Runtime = driver.ProcessRuntime(
-        state / "runtime", clock, port_range=chosen.ports, cgroup_parent=chosen.cgroup_parent
+    if chosen.kind == "docker":
+        containers: Runtimes = driver.DockerRuntimes(chosen, state / "runtime", clock)
+        return containers
+    return OneRuntime(
+        driver.ProcessRuntime(state / "runtime", clock, port_range=chosen.ports, cgroup_parent=chosen.cgroup_parent)
     )
-    return runtime
 
 
 def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
@@ -88,7 +92,7 @@ def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
     return balancer
 
 
-def make_source(source: Source, state: Path, clock: Clock) -> HostSource:
+def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -> HostSource:
     """Return one source of hosts."""
     path = state / "sources" / f"{source.name}.json"
     made: HostSource
@@ -100,4 +104,9 @@ def make_source(source: Source, state: Path, clock: Clock) -> HostSource:
             driver = load("source/fake-cloud")
             limits = driver.CloudLimits(stock=source.stock)
             made = driver.FakeCloud(source.name, clock, path, types=source.types, limits=limits)
+        case EnginesSourceSettings():
+            driver = load("source/engines")
+            probe = load("runtime/docker").engine_probe(settings.runtime)
+            hosts = [driver.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
+            made = driver.EnginesSource(source.name, source.kind, path, hosts, probe=probe, clock=clock)
     return made

@@ -18,6 +18,7 @@ from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources
 from dcp.kernel.clock import SystemClock
 from dcp.orchestration.services.model import ApplicationSpec, Dependency, ServiceKey, ServiceSpec
+from dcp.orchestration.services.ports import OneRuntime
 from dcp.store import instances, leases
 from dcp.store.database import ThreadedDatabase, open_database
 
@@ -73,7 +74,7 @@ async def start(postgresql_url: str, outside: Outside) -> AsyncIterator[Start]:
             controller_id=name,
             clock=SystemClock(),
             database=open_database(postgresql_url),
-            runtime=outside.runtime,
+            runtimes=OneRuntime(outside.runtime),
             balancer=outside.balancer,
             sources=(outside.pool,),
             settings=SETTINGS,

@@ -14,12 +14,13 @@ from dcp.settings.read import parse_settings
 from dcp.store.database import InlineDatabase
 from dcp.wiring import DRIVERS, load, make_source, unwire, wire
 
+DEFAULTS = parse_settings("", "dcp.yaml")
 SMALL = HostType("small", Resources(1000, 1 << 30), price_usd_per_hour=0.1)
 
 
 async def test_the_defaults_are_wired_and_keep_everything_below_the_state_directory(tmp_path):
     context = wire(parse_settings("", "dcp.yaml"), tmp_path, InlineDatabase(), SystemClock(), "c-1")
-    assert isinstance(context.runtime, ProcessRuntime)
+    assert isinstance(context.runtimes.of("any"), ProcessRuntime)
     assert isinstance(context.balancer, EnvoyBalancer)
     assert [(type(s), s.name, s.kind) for s in context.sources] == [(PrivatePool, "local", SourceKind.PRIVATE)]
     assert {path.name for path in tmp_path.iterdir()} <= {"runtime", "balancer", "sources"}
@@ -28,14 +29,14 @@ async def test_the_defaults_are_wired_and_keep_everything_below_the_state_direct
 
 async def test_a_private_source_offers_its_hosts_and_remembers_who_has_them(tmp_path):
     source = PrivateSource("rack", SMALL, 2)
-    await make_source(source, tmp_path, SystemClock()).create("rack-1", "small")
-    (offer,) = await make_source(source, tmp_path, SystemClock()).offers()
+    await make_source(source, DEFAULTS, tmp_path, SystemClock()).create("rack-1", "small")
+    (offer,) = await make_source(source, DEFAULTS, tmp_path, SystemClock()).offers()
     assert (offer.source, offer.host_type, offer.available) == ("rack", SMALL, 1)
 
 
 async def test_a_fake_cloud_has_its_types_and_stock(tmp_path):
     source = FakeCloudSource("burst", (SMALL,), (("small", 3),))
-    cloud = make_source(source, tmp_path, SystemClock())
+    cloud = make_source(source, DEFAULTS, tmp_path, SystemClock())
     assert isinstance(cloud, FakeCloud)
     (offer,) = await cloud.offers()
     assert (offer.kind, offer.available) == (SourceKind.CLOUD, 3)

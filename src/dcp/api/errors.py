@@ -22,6 +22,7 @@ from dcp.kernel.errors import (
     Stale,
     Throttled,
     Unavailable,
+    Unreachable,
 )
 
 STATUS: dict[type[DcpError], int] = {
@@ -34,6 +35,7 @@ STATUS: dict[type[DcpError], int] = {
     Unavailable: 503,
     DriverError: 503,
     Throttled: 503,
+    Unreachable: 503,
     OutOfStock: 503,
     Rejected: 503,
 }

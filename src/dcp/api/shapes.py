@@ -46,6 +46,7 @@ class AbilitiesShape(Shape):
     cpu_limit: bool
     memory_limit: bool
     why_not: str
+    containers: bool
 
 
 class RuntimeShape(Shape):

@@ -17,7 +17,7 @@ from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import DcpError, Unavailable
 from dcp.orchestration.scaling.model import Policy
 from dcp.settings.read import read_settings
-from dcp.wiring import make_balancer, make_runtime
+from dcp.wiring import make_balancer, make_runtimes
 
 TIME_SCALE = 60
 """A minute becomes a second: the published windows of an hour fit into a run of minutes."""
@@ -102,7 +102,8 @@ class DemoController:
 
     async def _sweep(self) -> None:
         settings, clock = read_settings(self._config), SystemClock()
-        runtime, balancer = make_runtime(settings, self.state, clock), make_balancer(settings, self.state, clock)
-        for seen in await runtime.list_all():
-            await runtime.stop(seen.instance_id, GRACE_S)
+        runtimes, balancer = make_runtimes(settings, self.state, clock), make_balancer(settings, self.state, clock)
+        for _, runtime in runtimes.each():
+            for seen in await runtime.list_all():
+                await runtime.stop(seen.instance_id, GRACE_S)
         await balancer.stop()

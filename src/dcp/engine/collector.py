@@ -7,9 +7,10 @@ without a live row was left behind by a crash or by a controller that had lost i
 import asyncio
 
 from dcp.engine.context import Context, log
-from dcp.kernel.errors import DriverError
+from dcp.kernel.errors import DriverError, Unreachable
 from dcp.kernel.events import Event
 from dcp.orchestration.services.model import Observation
+from dcp.orchestration.services.ports import Runtime
 from dcp.store import events, instances
 from dcp.store.leases import Lease
 
@@ -25,25 +26,32 @@ class CollectorWorker:
         self._context = context
 
     async def step(self, lease: Lease) -> float:
-        """Compare and collect once; return seconds until the next look."""
-        try:
-            listed = await self._context.runtime.list_all()
-        except DriverError as error:
-            log.warning("runtime cannot be listed", error=str(error))
-            return self._context.settings.poll_s
-        ids = [one.instance_id for one in listed]
+        """Compare and collect once on every host; return seconds until the next look."""
+        listed = await asyncio.gather(*(self._list(host, runtime) for host, runtime in self._context.runtimes.each()))
+        found = [(runtime, one) for runtime, seen in listed for one in seen]
+        ids = [one.instance_id for _, one in found]
         wanted = await self._context.database.read(lambda connection: instances.unended_among(connection, ids))
-        unwanted = [one for one in listed if one.instance_id not in wanted]
-        await asyncio.gather(*(self._collect(lease, one) for one in unwanted))
+        unwanted = [(runtime, one) for runtime, one in found if one.instance_id not in wanted]
+        await asyncio.gather(*(self._collect(lease, runtime, one) for runtime, one in unwanted))
         return self._context.settings.poll_s
 
-    async def _collect(self, lease: Lease, seen: Observation) -> None:
+    async def _list(self, host_id: str, runtime: Runtime) -> tuple[Runtime, tuple[Observation, ...]]:
+        """A host that cannot be listed is left alone until it can."""
+        try:
+            return runtime, await runtime.list_all()
+        except Unreachable:
+            return runtime, ()
+        except DriverError as error:
+            log.warning("runtime cannot be listed", host=host_id, error=str(error))
+            return runtime, ()
+
+    async def _collect(self, lease: Lease, runtime: Runtime, seen: Observation) -> None:
         if seen.running:
             event = Event(f"instance/{seen.instance_id}", "collected", "runs, but the ledger does not want it: stopped")
             now = self._context.clock.now()
             await self._context.write_under(lease, lambda connection: events.append(connection, now, [event]))
         try:
-            await self._context.runtime.stop(seen.instance_id, GRACE_S)
-            await self._context.runtime.forget(seen.instance_id)
+            await runtime.stop(seen.instance_id, GRACE_S)
+            await runtime.forget(seen.instance_id)
         except DriverError as error:
             log.warning("collecting failed", instance=seen.instance_id, error=str(error))

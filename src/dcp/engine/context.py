@@ -12,7 +12,7 @@ from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
 from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import Clock
-from dcp.orchestration.services.ports import Runtime
+from dcp.orchestration.services.ports import Runtimes
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.store import leases
 from dcp.store.database import Database
@@ -29,7 +29,7 @@ class Context:
     controller_id: str
     clock: Clock
     database: Database
-    runtime: Runtime
+    runtimes: Runtimes
     balancer: Balancer
     sources: tuple[HostSource, ...]
     """In the order in which they are used: private ones first."""

@@ -20,7 +20,8 @@ from dcp.engine.service import ServiceWorker
 from dcp.engine.source import SourceWorker
 from dcp.kernel.errors import DcpError, LeaseLost, Stale
 from dcp.orchestration.services.model import ServiceKey
-from dcp.store import applications, instances, leases
+from dcp.orchestration.services.ports import HostEngine
+from dcp.store import applications, hosts, instances, leases
 from dcp.store.leases import Lease
 
 BACK_OFF_LIMIT_S = 10.0
@@ -43,6 +44,7 @@ class Controller:
         self._context = context
         self._address = address
         self._started_at = context.clock.now()
+        self._attached: tuple[HostEngine, ...] = ()
         self._running: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -65,6 +67,7 @@ class Controller:
         except DcpError as error:
             log.error("leases cannot be renewed", error=str(error))
             return
+        await self._attach()
         for subject, (lease, task) in list(self._running.items()):
             if task.done() or (subject, lease.token) not in mine:
                 await self._cancel(subject)
@@ -73,6 +76,14 @@ class Controller:
         for subject in sorted(self._running)[share:]:
             await self._give_back(subject)
         await self._take(subjects, share)
+
+    async def _attach(self) -> None:
+        """Every controller talks to every host, whoever has its source: any service may have an instance there."""
+        known = await self._context.database.read(hosts.current)
+        engines = tuple(HostEngine(h.id, h.engine, h.address, h.site) for h in known if h.engine)
+        if engines != self._attached:
+            await self._context.runtimes.attach(engines)
+            self._attached = engines
 
     def _renew(self, connection: Connection) -> tuple[tuple[str, ...], frozenset[tuple[str, int]], int]:
         """Renew what we hold; return all subjects, our leases, and how many we should hold."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from dcp.engine.context import Context, log
-from dcp.kernel.errors import DriverError
+from dcp.kernel.errors import DriverError, Unreachable
 from dcp.orchestration.services.decide import Health, is_due
 from dcp.orchestration.services.model import HealthCheck, Instance, Observation, ServiceSpec
 from dcp.orchestration.services.states import InstanceState
@@ -80,7 +80,11 @@ class HealthChecks:
 
     async def _check(self, instance: Instance, check: HealthCheck | None) -> None:
         try:
-            words = await self._context.runtime.check(instance.id)
+            words = await self._context.runtimes.of(instance.host_id).check(instance.id)
+        except Unreachable:
+            # Its host cannot be asked, so what was known of it stays what is known of it.
+            self._checked_at[instance.id] = self._context.clock.now()
+            return
         except DriverError as error:
             words = str(error)
         now = self._context.clock.now()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from dcp.engine.context import Context, log
 from dcp.engine.health import HealthChecks
 from dcp.hosts.states import HostState
-from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale
+from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale, Unreachable
 from dcp.kernel.events import Event
 from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, decide_service
 from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
@@ -97,18 +97,27 @@ class ServiceWorker:
         )
 
     async def _observe(self, own: tuple[Instance, ...]) -> dict[str, Observation | None]:
-        asked = [instance.id for instance in own if instance.state != InstanceState.PLACED]
-        seen = await asyncio.gather(*(self._context.runtime.observe(instance_id) for instance_id in asked))
-        return dict(zip(asked, seen, strict=True))
+        asked = [instance for instance in own if instance.state != InstanceState.PLACED]
+        seen = await asyncio.gather(*(self._look_at(instance) for instance in asked))
+        return {i.id: found[0] for i, found in zip(asked, seen, strict=True) if found is not None}
+
+    async def _look_at(self, instance: Instance) -> tuple[Observation | None] | None:
+        """Return what its runtime sees; None if the runtime cannot be asked, which says nothing of the instance."""
+        try:
+            return (await self._context.runtimes.of(instance.host_id).observe(instance.id),)
+        except Unreachable:
+            return None
 
     async def _life(self, loaded: _Loaded, observations: Mapping[str, Observation | None]) -> ServiceLife:
         active = await self._requests_in_flight(loaded.own)
+        silent = _silent(loaded.own, observations)
         views = tuple(
             InstanceView(
                 instance=instance,
                 spec=loaded.specs[instance.spec_revision],
                 host_state=loaded.host_states.get(instance.host_id, HostState.RELEASED),
                 observation=observations.get(instance.id),
+                reachable=instance.id not in silent,
                 health=self._checks.of(instance.id),
                 active_requests=active.get(instance.id),
             )
@@ -188,8 +197,9 @@ class ServiceWorker:
         loaded: _Loaded,
         observations: Mapping[str, Observation | None],
     ) -> None:
+        silent = _silent(loaded.own, observations)
         for instance in current:
-            if instance.id in self._acting:
+            if instance.id in self._acting or instance.id in silent:
                 continue
             if instance.state == InstanceState.STARTING and observations.get(instance.id) is None:
                 order = _start_order(instance, loaded.specs[instance.spec_revision], loaded.urls)
@@ -216,7 +226,7 @@ class ServiceWorker:
 
     async def _start(self, lease: Lease, instance: Instance, order: StartOrder) -> None:
         try:
-            seen = await self._context.runtime.start(order)
+            seen = await self._context.runtimes.of(instance.host_id).start(order)
         except Rejected as error:
             await self._fail(lease, instance, "start-rejected", str(error))
             return
@@ -238,7 +248,7 @@ class ServiceWorker:
 
     async def _stop(self, instance: Instance, grace_s: float) -> None:
         try:
-            await self._context.runtime.stop(instance.id, grace_s)
+            await self._context.runtimes.of(instance.host_id).stop(instance.id, grace_s)
         except DriverError as error:
             log.warning("stop failed", instance=instance.id, error=str(error))
             await self._context.clock.sleep(1.0)
@@ -265,6 +275,11 @@ class ServiceWorker:
         if changed or any(i.state not in ENDED | {InstanceState.SERVING, InstanceState.PLACED} for i in current):
             return settings.busy_poll_s
         return settings.poll_s
+
+
+def _silent(own: tuple[Instance, ...], observations: Mapping[str, Observation | None]) -> frozenset[str]:
+    """Return the instances whose runtime was asked and could not answer."""
+    return frozenset(i.id for i in own if i.state != InstanceState.PLACED and i.id not in observations)
 
 
 def _check_gates(connection: Connection, steps: tuple[Step, ...]) -> None:

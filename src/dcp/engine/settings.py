@@ -23,6 +23,10 @@ class EngineSettings:
     """A host that does not run after this time is given up and replaced."""
     lost_after_s: float = 10.0
     """A host that its source does not show for this long is lost."""
+    unreachable_after_s: float = 5.0
+    """An engine that is silent for this long makes its host unreachable."""
+    engine_lost_after_s: float = 300.0
+    """A host whose engine is silent for this long is lost; its instances are replaced elsewhere."""
     stock_memory_s: float = 120.0
     """A source that was out of a host type is not asked for it again for this long."""
     listen_ports: tuple[int, int] = (18000, 18999)

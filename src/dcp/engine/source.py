@@ -1,13 +1,13 @@
 """The worker of one source of hosts: list it, read the ledger, decide every host's next step, write, then call."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
-from dcp.hosts.decide import HostStep, SourceDecision, SourceView, decide_hosts
+from dcp.hosts.decide import EngineLook, HostStep, SourceDecision, SourceView, decide_hosts
 from dcp.hosts.model import Host, SourceHost
 from dcp.hosts.ports import HostSource
 from dcp.hosts.states import HostState
@@ -29,13 +29,15 @@ class SourceWorker:
         self._source = source
         self._unseen_since: dict[str, float] = {}
         self._silent = False
+        self._lost: frozenset[str] = frozenset()
 
     async def step(self, lease: Lease) -> float:
         """List, decide, write, call once; return seconds until the next look."""
         listed = await self._listing(lease)
         if listed is None:
             return self._context.settings.poll_s
-        view = await self._context.database.read(lambda connection: self._view(connection, listed))
+        engines = await self._engines()
+        view = await self._context.database.read(lambda connection: self._view(connection, listed, engines))
         decision = decide_hosts(view)
         written = await self._write(lease, decision.steps)
         creating = (*decision.create, *(host for host in written if host.state == HostState.CREATING))
@@ -60,11 +62,33 @@ class SourceWorker:
         self._silent = False
         return listed
 
-    def _view(self, connection: Connection, listed: tuple[SourceHost, ...]) -> SourceView:
+    async def _engines(self) -> dict[str, EngineLook]:
+        """Return the look at every engine that has answered, or has been silent long enough to count as silent."""
+        now, patience_s = self._context.clock.now(), self._context.settings.unreachable_after_s
+        states = self._context.runtimes.engines()
+        return {
+            host_id: EngineLook(state.answers, state.since, await self._leftovers(host_id) if state.answers else 0)
+            for host_id, state in states.items()
+            if state.answers or now - state.since >= patience_s
+        }
+
+    async def _leftovers(self, host_id: str) -> int:
+        """Count what the runtime lists on a host that is known to be lost; anything may be on one that is not yet."""
+        if host_id not in self._lost:
+            return 1
+        try:
+            return len(await self._context.runtimes.of(host_id).list_all())
+        except DriverError:
+            return 1
+
+    def _view(
+        self, connection: Connection, listed: tuple[SourceHost, ...], engines: Mapping[str, EngineLook]
+    ) -> SourceView:
         now = self._context.clock.now()
         settings = self._context.settings
         every = hosts.current(connection)
         mine = tuple(host for host in every if host.source == self._source.name)
+        self._lost = frozenset(host.id for host in mine if host.state == HostState.LOST)
         live = instances.live(connection)
         counts: dict[str, int] = {}
         for instance in live:
@@ -81,6 +105,8 @@ class SourceWorker:
             unseen_since=self._note_unseen(mine, listed, now),
             boot_limit_s=settings.boot_limit_s,
             lost_after_s=settings.lost_after_s,
+            engines={host.id: engines[host.id] for host in mine if host.id in engines},
+            engine_lost_after_s=settings.engine_lost_after_s,
         )
 
     def _note_unseen(self, mine: tuple[Host, ...], listed: tuple[SourceHost, ...], now: float) -> dict[str, float]:
@@ -182,6 +208,8 @@ def _under_way(ledger: tuple[Host, ...]) -> bool:
 def _after(step: HostStep, now: float) -> Host:
     """The host after the step. Billing runs from the first request to the source until it no longer shows the host."""
     host = replace(step.host, state=step.after, reason=step.reason, changed_at=now, attempts=0, not_before=0.0)
+    if step.seen is not None:
+        host = replace(host, address=step.seen.address, engine=step.seen.engine)
     if step.after == HostState.CREATING:
         return replace(host, billed_from=now)
     if step.after == HostState.RELEASED and host.billed_from is not None:

@@ -5,10 +5,22 @@ ledger is read, so a machine that the ledger does not know was not written first
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dcp.hosts.model import Host, SourceHost, SourceHostState
 from dcp.hosts.states import COMING, HostState
+
+LOST_SHARE = 0.5
+"""When more of a source's engines than this are silent at once, the way to them is in doubt, and none is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLook:
+    """Whether the engine of a host answers, since when it does or does not, and what the runtime still lists there."""
+
+    answers: bool
+    since: float
+    leftovers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,9 @@ class SourceView:
     """Hosts that the listing does not show, and since when."""
     boot_limit_s: float
     lost_after_s: float
+    engines: Mapping[str, EngineLook] = field(default_factory=dict)
+    """What is known of the container engine of each host that has one."""
+    engine_lost_after_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,8 @@ class HostStep:
     after: HostState
     reason: str
     words: str
+    seen: SourceHost | None = None
+    """What the source showed, where the step takes over its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +85,16 @@ def _next(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | N
     if host.state in COMING:
         return _coming(host, seen, view)
     if host.state == HostState.READY:
-        return _lost(host, seen, view) or _unneeded(host, view, HostState.DRAINING)
+        return _lost(host, seen, view) or _silent(host, view) or _unneeded(host, view, HostState.DRAINING)
+    if host.state == HostState.UNREACHABLE:
+        return _lost(host, seen, view) or _unreachable(host, view)
     if host.state == HostState.DRAINING:
-        return _lost(host, seen, view) or _draining(host, view)
+        return _lost(host, seen, view) or _silent(host, view) or _draining(host, view)
     if host.state == HostState.RELEASING and seen is None:
         return HostStep(host, HostState.RELEASED, host.reason or "released", "its source no longer shows it")
     if host.state in (HostState.LOST, HostState.FAILED) and not view.live_instances.get(host.id):
+        if _may_have_leftovers(host, seen, view):
+            return None
         return HostStep(host, HostState.RELEASING, host.reason, "asks the source to take back what may be left of it")
     return None
 
@@ -89,14 +110,14 @@ def _coming(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep |
             if view.now >= host.not_before
             else None
         )
-    if seen is not None and seen.state == SourceHostState.RUNNING:
+    if seen is not None and seen.state == SourceHostState.RUNNING and _engine_answers(host, seen, view):
         waited_s = view.now - host.requested_at
-        return HostStep(host, HostState.READY, "ready", f"runs, {waited_s:.1f} s after it was asked for")
+        return HostStep(host, HostState.READY, "ready", f"runs, {waited_s:.1f} s after it was asked for", seen)
     if view.now - host.requested_at > view.boot_limit_s:
         words = f"did not run within {view.boot_limit_s:.0f} s"
         return HostStep(host, HostState.FAILED, "boot-timeout", words)
     if host.state == HostState.CREATING and seen is not None:
-        return HostStep(host, HostState.BOOTING, "booting", f"{host.source} shows it")
+        return HostStep(host, HostState.BOOTING, "booting", f"{host.source} shows it", seen)
     return _lost(host, seen, view) if host.state == HostState.BOOTING else None
 
 
@@ -119,3 +140,43 @@ def _lost(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | N
         return None
     words = f"{host.source} has not shown it for {view.now - since:.0f} s"
     return HostStep(host, HostState.LOST, "vanished", words)
+
+
+def _engine_answers(host: Host, seen: SourceHost, view: SourceView) -> bool:
+    look = view.engines.get(host.id)
+    return not seen.engine or (look is not None and look.answers)
+
+
+def _silent(host: Host, view: SourceView) -> HostStep | None:
+    look = view.engines.get(host.id)
+    if look is None or look.answers:
+        return None
+    words = "its engine does not answer; what runs there may run on, nothing new starts"
+    return HostStep(host, HostState.UNREACHABLE, "engine-silent", words)
+
+
+def _unreachable(host: Host, view: SourceView) -> HostStep | None:
+    look = view.engines.get(host.id)
+    if look is None:
+        return None
+    if look.answers:
+        waited_s = view.now - host.changed_at
+        return HostStep(host, HostState.READY, "engine-answers", f"its engine answers again after {waited_s:.0f} s")
+    silent_s = view.now - max(look.since, host.changed_at)
+    if silent_s < view.engine_lost_after_s or _way_in_doubt(view):
+        return None
+    return HostStep(host, HostState.LOST, "engine-lost", f"its engine has not answered for {silent_s:.0f} s")
+
+
+def _way_in_doubt(view: SourceView) -> bool:
+    """Many engines silent at once: more likely that we are cut off than that they all died."""
+    silent = sum(1 for look in view.engines.values() if not look.answers)
+    return len(view.engines) > 2 and silent > LOST_SHARE * len(view.engines)
+
+
+def _may_have_leftovers(host: Host, seen: SourceHost | None, view: SourceView) -> bool:
+    """A lost host that its source still has is kept in view until its engine answers and shows nothing of ours."""
+    if not host.engine or seen is None or host.state != HostState.LOST:
+        return False
+    look = view.engines.get(host.id)
+    return look is None or not look.answers or look.leftovers > 0

@@ -62,6 +62,8 @@ class Host:
     billed_from: float | None = None
     billed_until: float | None = None
     address: str = ""
+    engine: str = ""
+    """URL of its container engine: `unix:///path`, `tcp://address:port`, `ssh://user@address`; empty: none."""
     reason: str = ""
     attempts: int = 0
     not_before: float = 0.0
@@ -71,6 +73,11 @@ class Host:
     @property
     def subject(self) -> str:
         return f"host/{self.id}"
+
+    @property
+    def site(self) -> str:
+        """The data centre or cloud region that its label `site` names; empty: none."""
+        return dict(self.host_type.labels).get("site", "")
 
 
 class SourceHostState(StrEnum):
@@ -89,4 +96,5 @@ class SourceHost:
     state: SourceHostState
     type_name: str
     address: str = ""
+    engine: str = ""
     labels: tuple[tuple[str, str], ...] = field(default=())

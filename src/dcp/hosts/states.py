@@ -12,6 +12,7 @@ class HostState(StrEnum):
     CREATING = "creating"  # the source was asked, or is about to be: it may or may not exist
     BOOTING = "booting"  # the source shows it; it does not run yet
     READY = "ready"  # instances may start here
+    UNREACHABLE = "unreachable"  # its engine does not answer: what runs there may run on, nothing new starts
     DRAINING = "draining"  # takes no new instance; leaves when its last instance is gone
     RELEASING = "releasing"  # the source was asked to take it back
     RELEASED = "released"  # the source no longer shows it
@@ -23,8 +24,9 @@ TRANSITIONS: dict[HostState, frozenset[HostState]] = {
     HostState.REQUESTED: frozenset({HostState.CREATING, HostState.RELEASED}),
     HostState.CREATING: frozenset({HostState.BOOTING, HostState.READY, HostState.RELEASING, HostState.FAILED}),
     HostState.BOOTING: frozenset({HostState.READY, HostState.RELEASING, HostState.FAILED, HostState.LOST}),
-    HostState.READY: frozenset({HostState.DRAINING, HostState.LOST}),
-    HostState.DRAINING: frozenset({HostState.READY, HostState.RELEASING, HostState.LOST}),
+    HostState.READY: frozenset({HostState.UNREACHABLE, HostState.DRAINING, HostState.LOST}),
+    HostState.UNREACHABLE: frozenset({HostState.READY, HostState.LOST}),
+    HostState.DRAINING: frozenset({HostState.READY, HostState.UNREACHABLE, HostState.RELEASING, HostState.LOST}),
     HostState.RELEASING: frozenset({HostState.RELEASED}),
     HostState.RELEASED: frozenset(),
     HostState.LOST: frozenset({HostState.RELEASING}),

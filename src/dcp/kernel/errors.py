@@ -10,6 +10,7 @@
     ├── LeaseLost           another controller holds this subject now; stop touching it
     └── DriverError         a driver failed; retry after back-off
         ├── OutOfStock      the source has none of this host type now: try the next offer
+        ├── Unreachable     the host's engine does not answer: nothing is known, nothing may be concluded
         ├── Throttled       slow down for `delay_s`
         └── Rejected        the request will never succeed as it is: give up and say why
 
@@ -109,6 +110,12 @@ class OutOfStock(DriverError):
     """The source has no host of this type now."""
 
     code = "out-of-stock"
+
+
+class Unreachable(DriverError):
+    """The host's engine does not answer; what runs there may run on, or not."""
+
+    code = "unreachable"
 
 
 class Throttled(DriverError):

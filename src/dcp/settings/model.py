@@ -26,7 +26,26 @@ class FakeCloudSource:
     kind = SourceKind.CLOUD
 
 
-Source = PrivateSource | FakeCloudSource
+@dataclass(frozen=True, slots=True)
+class EngineHostSettings:
+    """A host that runs a container engine: the engine's URL, and where its instances are reached."""
+
+    name: str
+    engine: str
+    address: str
+    host_type: HostType
+
+
+@dataclass(frozen=True, slots=True)
+class EnginesSourceSettings:
+    """Hosts with container engines. `kind` says whether they are ours or rented: rented ones are used last."""
+
+    name: str
+    hosts: tuple[EngineHostSettings, ...]
+    kind: SourceKind = SourceKind.PRIVATE
+
+
+Source = PrivateSource | FakeCloudSource | EnginesSourceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +58,41 @@ class BalancerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: who signed the other side's certificate, our certificate, and its key."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlaySettings:
+    """The site's own network for instances with network mode `underlay`."""
+
+    driver: str
+    """`macvlan` or `ipvlan`."""
+    parent: str
+    """The host's interface on that network."""
+    subnets: tuple[tuple[str, str, str], ...]
+    """For each site: (site, network as CIDR, gateway). The site "" is for hosts without one."""
+    addresses: tuple[tuple[str, str, str], ...]
+    """For each site: (site, first address, last address) that dcp may give away."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSettings:
     """The runtime: which driver, the ports that instances get (both included), and below which control group."""
 
     kind: str = "process"
     ports: tuple[int, int] = (20000, 29999)
     cgroup_parent: str = "dcp"
+    owner: str = ""
+    """Containers carry it as a label, and those that carry it are ours; empty: made up once and kept with the state."""
+    calls_per_host: int = 8
+    tls: TlsFiles | None = None
+    """For engines over TCP; None: those refuse unless they are open to everybody."""
+    underlay: UnderlaySettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

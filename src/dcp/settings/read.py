@@ -1,18 +1,30 @@
 """Reads `dcp.yaml`: every fault by its path and line, all at once; nothing unknown is passed over."""
 
+import hashlib
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dcp.compose.yaml_text import Document, parse_yaml
 from dcp.engine.settings import EngineSettings
-from dcp.hosts.model import HostType, Resources
+from dcp.hosts.model import HostType, Resources, SourceKind
 from dcp.kernel.errors import InvalidInput, Problem
 from dcp.orchestration.scaling.model import Timing
 from dcp.settings.faults import problems_of_validation
 from dcp.settings.machine import Machine, slice_of, this_machine
-from dcp.settings.model import BalancerSettings, FakeCloudSource, PrivateSource, RuntimeSettings, Settings, Source
-from dcp.settings.schema import SOURCE_KINDS, FakeCloudForm, PrivateForm, SettingsForm
+from dcp.settings.model import (
+    BalancerSettings,
+    EngineHostSettings,
+    EnginesSourceSettings,
+    FakeCloudSource,
+    PrivateSource,
+    RuntimeSettings,
+    Settings,
+    Source,
+    TlsFiles,
+    UnderlaySettings,
+)
+from dcp.settings.schema import SOURCE_KINDS, EnginesForm, FakeCloudForm, PrivateForm, RuntimeForm, SettingsForm
 
 
 def read_settings(path: Path | None, machine: Machine | None = None) -> Settings:
@@ -65,11 +77,51 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         engine=engine,
         sources=tuple(_source(source, machine) for source in form.sources),
         balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port, form.balancer.workers),
-        runtime=RuntimeSettings(form.runtime.kind, form.runtime.ports, form.runtime.cgroup_parent),
+        runtime=_runtime(form.runtime),
     )
 
 
-def _source(form: PrivateForm | FakeCloudForm, machine: Machine) -> Source:
+def _runtime(form: RuntimeForm) -> RuntimeSettings:
+    underlay = form.underlay
+    return RuntimeSettings(
+        kind=form.kind,
+        ports=form.ports,
+        cgroup_parent=form.cgroup_parent,
+        owner=form.owner,
+        calls_per_host=form.calls_per_host,
+        tls=TlsFiles(form.tls.ca, form.tls.cert, form.tls.key) if form.tls else None,
+        underlay=UnderlaySettings(
+            driver=underlay.driver,
+            parent=underlay.parent,
+            subnets=tuple((one.site, one.subnet, one.gateway) for one in underlay.networks),
+            addresses=tuple((one.site, one.first, one.last) for one in underlay.networks),
+        )
+        if underlay
+        else None,
+    )
+
+
+def _engines(form: EnginesForm) -> EnginesSourceSettings:
+    hosts = []
+    for one in form.hosts:
+        labels = {**one.labels, **({"site": one.site} if one.site else {})}
+        resources = Resources(one.cpus, one.memory)
+        # Hosts of one type are alike in everything that placing looks at.
+        alike = (resources, one.price_usd_per_hour, tuple(sorted(labels.items())))
+        digest = hashlib.blake2b(repr(alike).encode(), digest_size=4).hexdigest()
+        host_type = HostType(
+            name=f"{one.site or 'host'}-{digest}",
+            resources=resources,
+            price_usd_per_hour=one.price_usd_per_hour,
+            labels=tuple(sorted(labels.items())),
+        )
+        hosts.append(EngineHostSettings(one.name, one.engine, one.address, host_type))
+    return EnginesSourceSettings(form.name, tuple(hosts), SourceKind(form.billing))
+
+
+def _source(form: PrivateForm | FakeCloudForm | EnginesForm, machine: Machine) -> Source:
+    if isinstance(form, EnginesForm):
+        return _engines(form)
     if isinstance(form, FakeCloudForm):
         types = tuple(
             HostType(

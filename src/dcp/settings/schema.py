@@ -3,6 +3,7 @@
 `docs/dcp.yaml` is the same, for people; a test keeps the two alike.
 """
 
+import ipaddress
 import math
 import re
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ _ENGINE = EngineSettings()
 _TIMING = Timing()
 _RUNTIME = RuntimeSettings()
 _RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
+ENGINE = re.compile(r"unix:///\S+|tcp://[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ssh://\S+")
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
 
 
@@ -134,8 +136,44 @@ class FakeCloudForm(_Form):
         return self
 
 
-SourceForm = Annotated[PrivateForm | FakeCloudForm, Field(discriminator="kind")]
-SOURCE_KINDS = frozenset({"private", "fake-cloud"})
+def _engine_url(value: str) -> str:
+    if not ENGINE.fullmatch(value):
+        raise ValueError(
+            "not the URL of an engine such as unix:///run/docker.sock, tcp://10.0.0.1:2376 or ssh://root@h1"
+        )
+    return value
+
+
+class EngineHostForm(_Form):
+    """A host that runs a container engine."""
+
+    name: Name
+    engine: Annotated[str, AfterValidator(_engine_url)]
+    address: Annotated[str, Field(min_length=1)]
+    cpus: Cpus
+    memory: Memory
+    site: Annotated[str, Field(pattern=LABEL)] | None = None
+    price_usd_per_hour: Price = 0.0
+    labels: Labels = Field(default_factory=dict)
+
+
+class EnginesForm(_Form):
+    """Hosts with container engines, named one by one."""
+
+    name: Name
+    kind: Literal["engines"]
+    billing: Literal["private", "cloud"] = "private"
+    hosts: Annotated[list[EngineHostForm], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _hosts_differ(self) -> "EnginesForm":
+        _refuse_twice([one.name for one in self.hosts], "host")
+        _refuse_twice([one.engine for one in self.hosts], "engine")
+        return self
+
+
+SourceForm = Annotated[PrivateForm | FakeCloudForm | EnginesForm, Field(discriminator="kind")]
+SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines"})
 
 
 class BalancerForm(_Form):
@@ -148,10 +186,48 @@ class BalancerForm(_Form):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
 
 
+class TlsForm(_Form):
+    """PEM files: who signed the engines' certificates, our certificate, and its key."""
+
+    ca: Annotated[str, Field(min_length=1)]
+    cert: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+
+
+class UnderlayNetworkForm(_Form):
+    """The network of one site and the addresses of it that dcp may give to instances."""
+
+    site: str = ""
+    subnet: Annotated[str, Field(min_length=1)]
+    gateway: str = ""
+    first: Annotated[str, Field(min_length=1)]
+    last: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _addresses_lie_in_the_subnet(self) -> "UnderlayNetworkForm":
+        subnet = ipaddress.ip_network(self.subnet)
+        first, last = ipaddress.ip_address(self.first), ipaddress.ip_address(self.last)
+        if first not in subnet or last not in subnet or int(first) > int(last):
+            raise ValueError(f"{self.first} to {self.last} is not a range of addresses in {self.subnet}")
+        return self
+
+
+class UnderlayForm(_Form):
+    """The sites' own networks, for instances with network mode `underlay`."""
+
+    driver: Literal["macvlan", "ipvlan"] = "macvlan"
+    parent: Annotated[str, Field(min_length=1)]
+    networks: Annotated[list[UnderlayNetworkForm], Field(min_length=1)]
+
+
 class RuntimeForm(_Form):
     """What instances run in."""
 
-    kind: Literal["process"] = "process"
+    kind: Literal["process", "docker"] = "process"
+    owner: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,40}$")] = _RUNTIME.owner
+    calls_per_host: Annotated[int, Field(ge=1, le=64)] = _RUNTIME.calls_per_host
+    tls: TlsForm | None = None
+    underlay: UnderlayForm | None = None
     ports: PortRange = _RUNTIME.ports
     cgroup_parent: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = _RUNTIME.cgroup_parent
 
@@ -165,6 +241,8 @@ class EngineForm(_Form):
     drain_limit_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _ENGINE.drain_limit_s
     boot_limit_s: Seconds = _ENGINE.boot_limit_s
     lost_after_s: Seconds = _ENGINE.lost_after_s
+    unreachable_after_s: Seconds = _ENGINE.unreachable_after_s
+    engine_lost_after_s: Seconds = _ENGINE.engine_lost_after_s
     stock_memory_s: Seconds = _ENGINE.stock_memory_s
     keep_samples_s: Seconds = _ENGINE.keep_samples_s
     seed: int = _ENGINE.seed

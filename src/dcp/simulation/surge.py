@@ -27,6 +27,7 @@ from dcp.orchestration.services.model import (
     HealthCheck,
     ServiceSpec,
 )
+from dcp.orchestration.services.ports import OneRuntime
 from dcp.simulation.crash import CrashingDatabase, CrashingDriver, Fuse
 from dcp.simulation.virtual_time import run_virtual
 from dcp.simulation.world import World, make_world
@@ -174,7 +175,7 @@ class _Run:
             controller_id=f"controller-{self._crashes}",
             clock=world.clock,
             database=CrashingDatabase(world.database, fuse),
-            runtime=CrashingDriver(world.runtime, fuse),
+            runtimes=OneRuntime(CrashingDriver(world.runtime, fuse)),
             balancer=CrashingDriver(world.balancer, fuse),
             sources=(CrashingDriver(world.private, fuse), CrashingDriver(world.cloud, fuse)),
             settings=world.settings,

@@ -101,6 +101,7 @@ hosts = Table(
     Column("billed_from", SECONDS),
     Column("billed_until", SECONDS),
     Column("address", NAME, nullable=False),
+    Column("engine", NAME, nullable=False),
     Column("reason", NAME, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("not_before", SECONDS, nullable=False),

@@ -16,6 +16,7 @@ from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources
 from dcp.kernel.clock import SystemClock
 from dcp.orchestration.scaling.model import Timing
+from dcp.orchestration.services.ports import OneRuntime
 from dcp.store.database import InlineDatabase
 
 
@@ -28,7 +29,7 @@ async def context() -> AsyncIterator[Context]:
         controller_id="c-1",
         clock=clock,
         database=InlineDatabase(),
-        runtime=FakeRuntime(clock),
+        runtimes=OneRuntime(FakeRuntime(clock)),
         balancer=FakeBalancer(clock),
         sources=(PrivatePool("local", None, [PrivateHosts(host_type, 4)]),),
         settings=settings,

@@ -13,7 +13,7 @@ async def test_status_names_what_serves_here(running: httpx.AsyncClient):
     assert found["applications"] == [{"name": "shop", "revision": 1, "removing": False}]
     assert [one["id"] for one in found["controllers"]] == ["c-1"]
     assert (found["policy"], found["time_scale"]) == ("gated", 1)
-    assert set(found["runtime"]["abilities"]) == {"cpu_limit", "memory_limit", "why_not"}
+    assert set(found["runtime"]["abilities"]) == {"cpu_limit", "memory_limit", "why_not", "containers"}
     assert found["now"] > 0 and found["version"]
 
 

@@ -22,6 +22,7 @@ from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources
 from dcp.kernel.clock import SystemClock
 from dcp.orchestration.scaling.model import Timing
+from dcp.orchestration.services.ports import OneRuntime
 from dcp.store.database import InlineDatabase
 
 TOKEN = "right-token"
@@ -99,7 +100,7 @@ def make_context() -> Context:
         controller_id="c-1",
         clock=clock,
         database=InlineDatabase(),
-        runtime=runtime,
+        runtimes=OneRuntime(runtime),
         balancer=FakeBalancer(clock),
         sources=(PrivatePool("local", None, [PrivateHosts(host_type, 3)]),),
         settings=EngineSettings(poll_s=0.05, busy_poll_s=0.02, timing=Timing(sample_s=0.2)),

@@ -15,6 +15,7 @@ from dcp.hosts.model import HostType, Resources
 from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import Conflict, InvalidInput, NotFound
 from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
+from dcp.orchestration.services.ports import OneRuntime
 from dcp.store import applications, events
 from dcp.store.database import InlineDatabase
 
@@ -33,7 +34,7 @@ def context() -> Iterator[Context]:
         controller_id="one",
         clock=clock,
         database=database,
-        runtime=FakeRuntime(clock),
+        runtimes=OneRuntime(FakeRuntime(clock)),
         balancer=FakeBalancer(clock),
         sources=(pool,),
         settings=EngineSettings(listen_ports=(18000, 18002)),

@@ -60,7 +60,7 @@ async def logs(
     known = await controller.database.read(lambda connection: instances.find(connection, instance))
     if known is None:
         raise NotFound(f"there is no instance {instance}", hint="see `dcp instances --all`")
-    return LogsShape(instance=instance, lines=list(await controller.runtime.logs(instance, tail)))
+    return LogsShape(instance=instance, lines=list(await controller.runtimes.of(known.host_id).logs(instance, tail)))
 
 
 @router.get("/hosts", tags=["hosts"])

@@ -46,5 +46,5 @@ def _status(connection: Connection, context: Context) -> StatusShape:
         version=__version__,
         applications=briefs(connection),
         controllers=[ControllerShape(id=id_, address=address, seen_at=seen_at) for id_, address, seen_at in alive],
-        runtime=RuntimeShape(abilities=AbilitiesShape(**asdict(context.runtime.abilities()))),
+        runtime=RuntimeShape(abilities=AbilitiesShape(**asdict(context.runtimes.abilities()))),
     )

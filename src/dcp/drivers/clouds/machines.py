@@ -32,6 +32,7 @@ class Machine:
     """None until a deletion was really carried out."""
     ignored_deletes: int = 0
     address: str = "127.0.0.1"
+    engine: str = ""
 
 
 Machines = dict[str, Machine]

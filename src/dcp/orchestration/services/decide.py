@@ -41,10 +41,15 @@ class InstanceView:
     spec: ServiceSpec
     host_state: HostState
     observation: Observation | None
+    """None: its runtime never started it."""
     health: Health | None
     """None: not checked yet."""
     active_requests: int | None
     """Requests under way according to the proxy; None unless it acknowledged that the instance drains."""
+    reachable: bool = True
+    """False: its host's engine does not answer, so nothing is known of it now."""
+    image_missing: str = ""
+    """What its host still lacks, in words; empty: its image is there, or it needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,9 @@ def decide_service(life: ServiceLife) -> tuple[Step, ...]:
     withdrawable = _withdrawable(life)
     steps: list[Step] = []
     for view in life.instances:
-        step = _left_its_host(view) or _ended_by_itself(view) or _next(view, life, withdrawable)
+        step = _left_its_host(view)
+        if step is None and view.reachable:
+            step = _ended_by_itself(view) or _next(view, life, withdrawable)
         if step is not None:
             steps.append(step)
     return tuple(steps)
@@ -142,7 +149,7 @@ def _from_placed(view: InstanceView, life: ServiceLife) -> Step | None:
     instance = view.instance
     if instance.leave_reason:
         return Step(instance, InstanceState.STOPPED, instance.leave_reason, "left before it was started")
-    if view.host_state != HostState.READY or life.now < instance.not_before:
+    if view.host_state != HostState.READY or life.now < instance.not_before or view.image_missing:
         return None
     return Step(instance, InstanceState.STARTING, "start", f"host {instance.host_id} is ready")
 

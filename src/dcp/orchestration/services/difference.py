@@ -7,10 +7,11 @@ running instances only by replacing them. Values that look secret are never show
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from dcp.kernel.units import format_bytes, format_cpu, format_duration
+from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
 
 REDACTED = "[redacted]"
@@ -208,11 +209,38 @@ def _policies(service: ServiceSpec) -> Lines:
     }
 
 
+def _container(service: ServiceSpec) -> Lines:
+    """One line for each part of the container that is not as it is by default."""
+    untouched = ContainerSpec()
+    return {
+        _CONTAINER_PATHS[part.name]: _Line(value, str(value))
+        for part in fields(ContainerSpec)
+        if (value := getattr(service.container, part.name)) != getattr(untouched, part.name)
+    }
+
+
+_CONTAINER_PATHS = {
+    "network": "network_mode",
+    "host_port": "ports.published (mode host)",
+    "entrypoint": "entrypoint",
+    "user": "user",
+    "read_only": "read_only",
+    "cap_add": "cap_add",
+    "init": "init",
+    "pids_limit": "pids_limit",
+    "mounts": "volumes",
+    "secrets": "secrets",
+    "logs": "logging",
+    "extra_hosts": "extra_hosts",
+}
+"""Where each part of a container stands in the Compose file."""
+
 _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.REPLACE, lambda s: _text("image", s.image)),
     _Field(Effect.REPLACE, lambda s: _command("command", s.command)),
     _Field(Effect.REPLACE, lambda s: _named("environment", s.environment)),
     _Field(Effect.REPLACE, lambda s: _text("working_dir", s.working_dir)),
+    _Field(Effect.REPLACE, _container),
     _Field(Effect.REPLACE, _resources),
     _Field(Effect.REPLACE, _health),
     _Field(Effect.REPLACE, lambda s: _text("ports.target", s.target_port)),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dcp.hosts.model import Resources
+from dcp.orchestration.services.container import ContainerSpec, Secret
 from dcp.orchestration.services.states import InstanceState
 
 
@@ -133,6 +134,7 @@ class ServiceSpec:
     stop_grace_s: float = 10.0
     stop_signal: str = "SIGTERM"
     labels: tuple[tuple[str, str], ...] = ()
+    container: ContainerSpec = ContainerSpec()
 
     @property
     def min_instances(self) -> int:
@@ -225,7 +227,7 @@ class ServiceKey:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a runtime sees of one instance."""
+    """What the runtime of its host sees of one instance."""
 
     instance_id: str
     running: bool
@@ -252,3 +254,10 @@ class StartOrder:
     health: HealthCheck | None = None
     stop_signal: str = "SIGTERM"
     target_port: int | None = None
+    container: ContainerSpec = ContainerSpec()
+    secrets: tuple[tuple[str, Secret], ...] = ()
+    """Values of `container.secrets` by name."""
+    address: str = ""
+    """The address of the site's network that is this instance's own; only with network mode `underlay`."""
+    stop_grace_s: float = 10.0
+    """For runtimes whose engine can stop an instance without us."""

@@ -1,8 +1,10 @@
-"""What dcp asks of a runtime: the engine that starts and stops instances on hosts."""
+"""What dcp asks of the runtime of a host: the engine that starts and stops instances there, and of all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from dcp.orchestration.services.container import Secret
 from dcp.orchestration.services.model import Observation, StartOrder
 
 
@@ -13,10 +15,14 @@ class RuntimeAbilities:
     cpu_limit: bool
     memory_limit: bool
     why_not: str = ""
+    containers: bool = False
+    """It runs images and honours every part of `ContainerSpec`."""
 
 
 class Runtime(Protocol):
-    """Starts, watches and stops instances. Every call may raise DriverError; identifiers are ours.
+    """Starts, watches and stops the instances of one host. Every call may raise DriverError; identifiers are ours.
+
+    Unreachable means that nothing is known: the caller concludes nothing from it, and asks again.
 
     What was started outlives the controller: a runtime made anew over the same state finds every instance again.
     """
@@ -51,7 +57,7 @@ class Runtime(Protocol):
     async def check(self, instance_id: str) -> str:
         """Run the health check once; return "" if healthy, else what is wrong in a few words. Bounded by its time-out.
 
-        Without a health check a running instance is healthy.
+        Without a health check a running instance is healthy. Unreachable where a failure may be the way's, not its.
         """
         ...
 
@@ -61,4 +67,114 @@ class Runtime(Protocol):
 
     async def forget(self, instance_id: str) -> None:
         """Drop the record of an ended instance (its log stays readable until the runtime rotates it away)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HostEngine:
+    """A host of the ledger, as a runtime needs it."""
+
+    host_id: str
+    engine: str
+    """URL of its container engine, see `Host.engine`."""
+    address: str
+    """Where its instances are reached from the balancer."""
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """Whether the engine of a host answers, and since when it does or does not."""
+
+    answers: bool
+    since: float
+    words: str = ""
+    """What was wrong when it was last asked."""
+
+
+class Runtimes(Protocol):
+    """The runtimes of all hosts."""
+
+    def abilities(self) -> RuntimeAbilities:
+        """Return what can be enforced on every host."""
+        ...
+
+    def of(self, host_id: str) -> Runtime:
+        """Return the runtime of a host. One that was never attached raises Unreachable from every verb."""
+        ...
+
+    def each(self) -> tuple[tuple[str, Runtime], ...]:
+        """Return every runtime once, with its host's id ("" where one runtime serves all hosts of this machine)."""
+        ...
+
+    async def attach(self, hosts: tuple[HostEngine, ...]) -> None:
+        """Keep sessions with exactly these hosts. Idempotent, returns at once: sessions are opened behind it."""
+        ...
+
+    def engines(self) -> Mapping[str, EngineState]:
+        """Return the state of every attached engine that was asked at least once; empty where there are none."""
+        ...
+
+
+class OneRuntime:
+    """`Runtimes` of a runtime that serves every host itself, because all are slices of this machine."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    def abilities(self) -> RuntimeAbilities:
+        return self.runtime.abilities()
+
+    def of(self, host_id: str) -> Runtime:
+        return self.runtime
+
+    def each(self) -> tuple[tuple[str, Runtime], ...]:
+        return (("", self.runtime),)
+
+    async def attach(self, hosts: tuple[HostEngine, ...]) -> None:
+        """No sessions are needed."""
+
+    def engines(self) -> Mapping[str, EngineState]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class HostImage:
+    """An image that a host has: its references with digest (`name@sha256:...`), and its size unpacked."""
+
+    references: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullOrder:
+    """Bring `image` (`name@sha256:...` of the one registry name) to a host, from `registry` (`address:port`)."""
+
+    image: str
+    registry: str = ""
+    """Where to pull from: a mirror or a site's own copy; empty: as the image's name says."""
+    username: str = ""
+    password: Secret = Secret("")
+    insecure: bool = False
+    """`registry` speaks plain HTTP; the engine must have been told to accept that."""
+
+
+@runtime_checkable
+class ImageRuntime(Protocol):
+    """A runtime whose host must have the image before an instance starts. Not every runtime has images."""
+
+    async def images(self) -> tuple[HostImage, ...]:
+        """Return every image that the host has."""
+        ...
+
+    async def pull(self, order: PullOrder) -> int:
+        """Bring the image there and return the bytes that were transferred. One that is there costs nothing.
+
+        Afterwards `StartOrder.image` equal to `order.image` starts from it. Rejected with a stable word in its
+        message: `image-missing`, `wrong-digest`, `denied`. DriverError: `disk-full`, `registry-down`, all else.
+        """
+        ...
+
+    async def remove_image(self, image: str) -> None:
+        """Drop it from the host. What is absent or in use is success."""
         ...

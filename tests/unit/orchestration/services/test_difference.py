@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from dcp.hosts.model import Resources
-from dcp.orchestration.services.difference import REDACTED, Change, Effect, difference, needs_replacement, shown
+from dcp.orchestration.services.container import ContainerSpec
+from dcp.orchestration.services.difference import (
+    _CONTAINER_PATHS,
+    REDACTED,
+    Change,
+    Effect,
+    difference,
+    needs_replacement,
+    shown,
+)
 from dcp.orchestration.services.model import (
     ApplicationSpec,
     Call,
@@ -45,6 +54,7 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "update": (UpdatePolicy(2), Effect.IN_PLACE),
     "stop_grace_s": (3.0, Effect.REPLACE),
     "stop_signal": ("SIGINT", Effect.REPLACE),
+    "container": (ContainerSpec(user="1000", cap_add=("NET_ADMIN",)), Effect.REPLACE),
     "labels": ((("team", "feed"),), Effect.IN_PLACE),
 }
 
@@ -122,3 +132,7 @@ def test_secrets_in_urls_and_commands_are_not_shown() -> None:
     (change,) = difference(shop(replace(FEED, command=command)), shop(replace(FEED, command=(*command, "more"))))
     assert secret not in str(change)
     assert shown("MODE", "plain") == "plain"
+
+
+def test_every_part_of_a_container_has_its_place_in_the_file() -> None:
+    assert set(_CONTAINER_PATHS) == {part.name for part in dataclasses.fields(ContainerSpec)}

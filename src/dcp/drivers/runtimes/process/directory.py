@@ -209,7 +209,10 @@ def _claim_owner(root: Path) -> str:
 
 
 def _encode(spec: Spec) -> dict[str, Any]:
-    return {"port": spec.port, "order": asdict(spec.order)}
+    order = asdict(spec.order)
+    for given_to_containers_only in ("container", "secrets", "address"):
+        del order[given_to_containers_only]
+    return {"port": spec.port, "order": order}
 
 
 def _decode(data: dict[str, Any]) -> Spec:

@@ -91,6 +91,7 @@ def _hosts() -> None:
         sa.Column("billed_from", SECONDS),
         sa.Column("billed_until", SECONDS),
         sa.Column("address", NAME, nullable=False),
+        sa.Column("engine", NAME, nullable=False),
         sa.Column("reason", NAME, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("not_before", SECONDS, nullable=False),
