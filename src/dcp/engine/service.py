@@ -336,4 +336,6 @@ def _start_order(instance: Instance, spec: ServiceSpec, urls: Mapping[str, str])
         health=spec.health,
         stop_signal=spec.stop_signal,
         target_port=spec.target_port,
+        container=spec.container,
+        stop_grace_s=spec.stop_grace_s,
     )

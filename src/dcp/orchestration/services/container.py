@@ -42,11 +42,14 @@ class Mount:
     """Bound of a `tmpfs`; 0: the engine's own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """A text that no log and no error shows."""
+    """A text that no log, no error and no difference shows. It is stored where the environment is stored."""
 
-    value: str = field(repr=False)
+    value: str
+
+    def __repr__(self) -> str:
+        return "[redacted]"
 
     def __str__(self) -> str:
         return "[redacted]"
@@ -54,9 +57,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A secret as a file in the container. The value is apart (store table `secrets`), never in a specification."""
+    """A secret as a file in the container, never in its environment, labels or configuration."""
 
     name: str
+    value: Secret
     target: str
     """Absolute path in the container; `/run/secrets/NAME` unless the Compose file says otherwise."""
     uid: int = 0
@@ -80,7 +84,9 @@ class ContainerSpec:
     host_port: int | None = None
     """A fixed port of the host (Compose `ports` with `mode: host`); None: any free one."""
     entrypoint: tuple[str, ...] | None = None
-    """None: the image's own."""
+    """None: the image's own. Otherwise `command` of the specification begins with it."""
+    working_dir: str = ""
+    """Absolute path in the container; empty: the image's own."""
     user: str = ""
     read_only: bool = False
     cap_add: tuple[str, ...] = ()

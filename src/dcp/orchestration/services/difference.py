@@ -223,6 +223,7 @@ _CONTAINER_PATHS = {
     "network": "network_mode",
     "host_port": "ports.published (mode host)",
     "entrypoint": "entrypoint",
+    "working_dir": "working_dir (in the container)",
     "user": "user",
     "read_only": "read_only",
     "cap_add": "cap_add",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dcp.hosts.model import Resources
-from dcp.orchestration.services.container import ContainerSpec, Secret
+from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.states import InstanceState
 
 
@@ -255,8 +255,6 @@ class StartOrder:
     stop_signal: str = "SIGTERM"
     target_port: int | None = None
     container: ContainerSpec = ContainerSpec()
-    secrets: tuple[tuple[str, Secret], ...] = ()
-    """Values of `container.secrets` by name."""
     address: str = ""
     """The address of the site's network that is this instance's own; only with network mode `underlay`."""
     stop_grace_s: float = 10.0

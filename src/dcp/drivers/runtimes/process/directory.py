@@ -210,7 +210,7 @@ def _claim_owner(root: Path) -> str:
 
 def _encode(spec: Spec) -> dict[str, Any]:
     order = asdict(spec.order)
-    for given_to_containers_only in ("container", "secrets", "address"):
+    for given_to_containers_only in ("container", "address"):
         del order[given_to_containers_only]
     return {"port": spec.port, "order": order}
 
