@@ -62,7 +62,10 @@ class Registry(Protocol):
         ...
 
     async def append_upload(self, upload: Upload, chunk: bytes) -> Upload:
-        """Send the next bytes; return the upload after them. An old upload cannot be appended to any more."""
+        """Send the next bytes; return the upload after them. An old upload cannot be appended to any more.
+
+        Raises NotFound or Rejected where the registry does not go on with this upload: begin a new one.
+        """
         ...
 
     async def finish_upload(self, upload: Upload) -> None:

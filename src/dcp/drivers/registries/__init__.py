@@ -1,0 +1,1 @@
+"""Registries: `distribution` (any that speaks the registry API), `harbor`, and `fake`."""
