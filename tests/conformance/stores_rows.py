@@ -13,11 +13,12 @@ from dcp.kernel.states import IllegalTransition
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.model import Direction, Policy, ScalingState, TargetDecision
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
-from dcp.orchestration.services.model import GateCondition, ServiceKey
-from dcp.orchestration.services.states import InstanceState
+from dcp.orchestration.services.addresses import AddressRange
+from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
+from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.model import Traffic
 from dcp.scheduling.model import Refusal, Unplaced
-from dcp.store import applications, hosts, instances, plans, samples
+from dcp.store import addresses, applications, hosts, instances, plans, samples
 from dcp.store.applications import Application
 
 FEED = ServiceKey("shop", "feed")
@@ -218,6 +219,42 @@ async def any_number_of_ids_may_be_asked_for(rig: Rig) -> None:
     asked = [f"feed-{number}" for number in range(70_001)]
     assert await rig.database.read(lambda c: instances.unended_among(c, asked)) == {"feed-70000"}
     assert await rig.database.read(lambda c: instances.unended_among(c, ())) == frozenset()
+
+
+@case
+async def an_address_is_one_instances_until_that_is_gone(rig: Rig) -> None:
+    two = AddressRange("a", "10.1.0.1", "10.1.0.2")
+    names = ("i-1", "i-2", "i-3")
+    one, other, third = (make_instance(name) for name in names)
+
+    def fill(connection: Connection) -> None:
+        hosts.add(connection, [make_host(one.host_id)])
+        instances.add(connection, [one, other, third])
+
+    def give(instance: Instance) -> Callable[[Connection], str | None]:
+        return lambda connection: addresses.give(connection, instance, two, 5.0)
+
+    def move(instance: Instance, *states: InstanceState) -> Callable[[Connection], None]:
+        def work(connection: Connection) -> None:
+            now = instances.find(connection, instance.id)
+            for state in states:
+                assert now is not None
+                ended_at = 9.0 if state in ENDED else None
+                now = instances.change(connection, now, replace(now, state=state, ended_at=ended_at))
+
+        return work
+
+    await rig.database.write(fill)
+    assert await rig.database.write(give(one)) == "10.1.0.1"
+    assert await rig.database.write(give(one)) == "10.1.0.1"
+    assert await rig.database.write(give(other)) == "10.1.0.2"
+    assert await rig.database.write(give(third)) is None
+    await rig.database.write(move(one, InstanceState.LOST))
+    assert await rig.database.write(give(third)) is None, "it may still run on a host that cannot be asked"
+    await rig.database.write(move(other, InstanceState.STOPPED))
+    assert await rig.database.write(give(third)) == "10.1.0.2"
+    found = await rig.database.read(lambda connection: addresses.of(connection, names))
+    assert found == {"i-1": "10.1.0.1", "i-3": "10.1.0.2"}
 
 
 @case

@@ -13,7 +13,7 @@ from dcp.compose.interpolate import InterpolationError, Lookup, interpolate
 from dcp.compose.key_table import KEYS
 from dcp.compose.keys import check_keys
 from dcp.compose.schema import Service, dependencies
-from dcp.compose.service_faults import read_service
+from dcp.compose.service_faults import read_secrets, read_service
 from dcp.compose.translate import translate
 from dcp.compose.yaml_text import Path, Value, parse_yaml
 from dcp.kernel.errors import InvalidInput, Problem
@@ -80,7 +80,8 @@ class _Reader:
             return ApplicationSpec(name, ())
         models = {key: read_service(value, ("services", key), self._findings) for key, value in services.items()}
         active = self._active(models, profiles)
-        specs = [translate(key, models[key], self._around) for key in models if key in active]
+        secrets = read_secrets(filled.get("secrets"), self._findings)
+        specs = [translate(key, models[key], self._around, secrets) for key in models if key in active]
         if models and not specs:
             words = "every service has a profile, and none of these is active"
             self._findings.error(("services",), words, f"name one with --profile or in {PROFILES}")

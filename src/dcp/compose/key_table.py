@@ -14,10 +14,6 @@ def _only_default_network(value: Value) -> bool:
     return isinstance(value, dict) and set(value) == {"default"} and not value["default"]
 
 
-def _default_mode(value: Value) -> bool:
-    return value in ("bridge", "default")
-
-
 def _honoured(path: str, note: str) -> Key:
     return Key(path, Treatment.HONOURED, note)
 
@@ -41,8 +37,16 @@ FILE_KEYS = (
     _honoured("services", "the services of the application"),
     _left_out("version", "Compose itself ignores it", "remove it"),
     _left_out("networks", "a service that uses another network than `default` is refused", "remove it"),
-    _left_out("volumes", "a service that uses a volume is refused", "remove it"),
-    _left_out("secrets", "a service that uses a secret is refused", "remove it"),
+    _left_out("volumes", "each host makes its volumes when they are needed, with its engine's own driver"),
+    _honoured("secrets", "values that services get as files"),
+    _honoured("secrets.*.file", "a text file beside the Compose file, read when the file is applied"),
+    _honoured("secrets.*.environment", "a variable of the caller, read when the file is applied"),
+    _refused("secrets.*.external", "there is no store of secrets outside the file", "use file or environment"),
+    _refused("secrets.*.driver", "there is no store of secrets outside the file", "use file or environment"),
+    _refused("secrets.*.driver_opts", "there is no store of secrets outside the file", "use file or environment"),
+    _refused("secrets.*.template_driver", "values are taken as they are", "use file or environment"),
+    _note("secrets.*.name", "a note"),
+    _note("secrets.*.labels", "a note"),
     _left_out("configs", "a service that uses a config is refused", "remove it"),
     _left_out("models", "a service that uses a model is refused", "remove it"),
     _refused("include", "other files are not read", "write all services into one file; YAML anchors keep it short"),
@@ -71,23 +75,31 @@ SERVICE_KEYS = (
     _honoured("cpus", "another word for `deploy.resources.limits.cpus`"),
     _honoured("mem_limit", "another word for `deploy.resources.limits.memory`"),
     _honoured("mem_reservation", "another word for `deploy.resources.reservations.memory`"),
-    _honoured("x-dcp", "calls, scaling, capacity, slow requests and HTTP health checks"),
+    _honoured("x-dcp", "calls, scaling, capacity, slow requests, HTTP health checks and the network"),
+    _honoured("user", "containers: user or `user:group` inside"),
+    _honoured("read_only", "containers: the root file system cannot be written"),
+    _honoured("cap_add", "containers: every capability is dropped but these"),
+    _honoured("cap_drop", "containers: every capability is dropped anyway"),
+    _honoured("init", "containers: a first process that collects what others leave behind"),
+    _honoured("pids_limit", "containers: most processes and threads"),
+    _honoured("network_mode", "containers: `host` (if not stated), or `bridge`; see `x-dcp.network`"),
+    _honoured("volumes", "containers: named volumes of the host, absolute paths of the host, `tmpfs`"),
+    _honoured("tmpfs", "containers: folders in memory; options are left out with a warning"),
+    _honoured("secrets", "containers: files below /run/secrets"),
+    _honoured("logging", "containers: the engine's log driver; bounded files if not stated"),
+    _honoured("extra_hosts", "containers: further names in the hosts file"),
     _left_out("annotations", "nothing here reads them", "use labels"),
     _left_out("attach", "output goes to the instance's log", "see dcp logs"),
     _left_out("container_name", "there may be several instances; each has a name of its own", "remove it"),
     _left_out("develop", "files are not watched"),
     _left_out("domainname", "an instance keeps the name of its host"),
     _left_out("hostname", "an instance keeps the name of its host"),
-    _left_out("init", "the runtime collects what an instance leaves behind"),
-    _left_out("logging", "output goes to the instance's log", "see dcp logs"),
     _left_out("pull_policy", "images are made present before instances start"),
     _left_out("pull_refresh_after", "images are made present before instances start"),
     _left_out("stdin_open", "instances have no input"),
     _left_out("tty", "instances have no terminal"),
     _refused("blkio_config", "disk bandwidth is not limited"),
     _refused("build", "images are not built", "build and push the image first, and state it under image"),
-    _refused("cap_add", "capabilities cannot be given"),
-    _refused("cap_drop", "capabilities cannot be taken away"),
     _refused("cgroup", "the runtime chooses control groups"),
     _refused("cgroup_parent", "the runtime chooses control groups"),
     _refused("configs", "configs are not mounted", "use environment or env_file"),
@@ -107,7 +119,6 @@ SERVICE_KEYS = (
     _refused("dns_search", "name resolution is the host's"),
     _refused("extends", "services are not inherited", "write the service out; YAML anchors keep it short"),
     _refused("external_links", "there are no links between containers", "pass the address in environment"),
-    _refused("extra_hosts", "name resolution is the host's", "pass the address in environment"),
     _refused("gpus", "devices are not passed on"),
     _refused("group_add", "instances run as the user of the runtime"),
     _refused("ipc", "name spaces are not chosen per service"),
@@ -119,13 +130,6 @@ SERVICE_KEYS = (
     _refused("memswap_limit", "swapping is the host's", "use deploy.resources.limits.memory"),
     _refused("models", "models are not provided"),
     Key(
-        "network_mode",
-        Treatment.REFUSED,
-        "the runtime chooses the network (`bridge` and `default` bring a warning)",
-        "remove it",
-        _default_mode,
-    ),
-    Key(
         "networks",
         Treatment.REFUSED,
         "all services share one network (naming only `default` brings a warning)",
@@ -135,27 +139,21 @@ SERVICE_KEYS = (
     _refused("oom_kill_disable", "an instance past its memory limit is ended"),
     _refused("oom_score_adj", "an instance past its memory limit is ended"),
     _refused("pid", "name spaces are not chosen per service"),
-    _refused("pids_limit", "processes are not counted"),
     _refused("platform", "an image runs on the platform of its host", "use deploy.placement.constraints"),
     _refused("post_start", "hooks are not run", "do it in the command"),
     _refused("pre_start", "hooks are not run", "do it in the command"),
     _refused("pre_stop", "hooks are not run", "do it on the stop signal"),
     _refused("privileged", "instances get no privileges"),
     _refused("provider", "services of other platforms are not started", "pass the address in environment"),
-    _refused("read_only", "the file system is not protected"),
     _refused("runtime", "the runtime is chosen for the platform, not per service"),
-    _refused("secrets", "secrets are not mounted", "use environment with a variable of the caller"),
     _refused("security_opt", "security profiles are the host's"),
     _refused("shm_size", "shared memory is the host's"),
     _refused("storage_opt", "storage is not limited"),
     _refused("sysctls", "kernel parameters are the host's"),
-    _refused("tmpfs", "nothing is mounted"),
     _refused("ulimits", "process limits are the host's"),
     _refused("use_api_socket", "the engine's socket is not passed on"),
-    _refused("user", "instances run as the user of the runtime"),
     _refused("userns_mode", "name spaces are not chosen per service"),
     _refused("uts", "name spaces are not chosen per service"),
-    _refused("volumes", "nothing is mounted; an instance may be moved at any time", "keep state outside the service"),
     _refused("volumes_from", "nothing is mounted", "keep state outside the service"),
 )
 
@@ -164,9 +162,30 @@ PORT_KEYS = (
     _honoured("ports.*.published", "where the balancer listens; a range is refused"),
     _honoured("ports.*.protocol", "`tcp`; `udp` is refused"),
     _honoured("ports.*.host_ip", "127.0.0.1 or 0.0.0.0, with a warning: the server chooses the address"),
-    _honoured("ports.*.mode", "`ingress`; `host` is refused"),
+    _honoured("ports.*.mode", "`ingress`: the balancer listens; `host`: containers have this port of their host"),
     _note("ports.*.name", "a note"),
     _note("ports.*.app_protocol", "a note; the balancer speaks HTTP"),
+)
+
+CONTAINER_KEYS = (
+    _honoured("volumes.*.target", "absolute path in the container"),
+    _honoured("volumes.*.type", "`volume`, `bind` or `tmpfs`"),
+    _honoured("volumes.*.source", "the volume's name, or an absolute path of the host"),
+    _honoured("volumes.*.read_only", "`true`: it cannot be written"),
+    _honoured("volumes.*.tmpfs", "options of a `tmpfs`"),
+    _honoured("volumes.*.tmpfs.size", "its bound"),
+    _refused("volumes.*.tmpfs.mode", "a folder in memory belongs to everybody in the container"),
+    _refused("volumes.*.bind", "a path of the host is mounted as it is"),
+    _refused("volumes.*.volume", "a volume is mounted as a whole"),
+    _refused("volumes.*.image", "images are not mounted"),
+    _refused("volumes.*.consistency", "there is one consistency"),
+    _honoured("secrets.*.source", "name of a secret of the file"),
+    _honoured("secrets.*.target", "name of the file below /run/secrets, or an absolute path"),
+    _honoured("secrets.*.uid", "owner of the file; 0 if not stated"),
+    _honoured("secrets.*.gid", "group of the file; 0 if not stated"),
+    _honoured("secrets.*.mode", "its mode; 0444 if not stated"),
+    _honoured("logging.driver", "name of the engine's log driver"),
+    _honoured("logging.options", "its options"),
 )
 
 PART_KEYS = (
@@ -194,7 +213,7 @@ DEPLOY_KEYS = (
     _honoured("deploy.resources.limits", "used for placing and for enforcing"),
     _honoured("deploy.resources.limits.cpus", "0.25 if nothing is stated"),
     _honoured("deploy.resources.limits.memory", "128 MiB if nothing is stated"),
-    _refused("deploy.resources.limits.pids", "processes are not counted"),
+    _honoured("deploy.resources.limits.pids", "another word for `pids_limit`"),
     _honoured("deploy.resources.reservations", "used where `limits` is silent"),
     _honoured("deploy.resources.reservations.cpus", "used where `limits` is silent"),
     _honoured("deploy.resources.reservations.memory", "used where `limits` is silent"),
@@ -234,6 +253,7 @@ DCP_KEYS = (
     _honoured("x-dcp.capacity.units_per_s", "requests a second, each weighted by its latency band"),
     _honoured("x-dcp.capacity.requests_per_s", "requests a second, measured at the same moment"),
     _honoured("x-dcp.slow_threshold", "a request slower than this is slow; 1 s if not stated"),
+    _honoured("x-dcp.network", "containers: `host`, `bridge` or `underlay` (an address of the site's own network)"),
     _honoured("x-dcp.health", "a health check over HTTP, instead of `healthcheck.test`"),
     _honoured("x-dcp.health.http", "path on the instance's own port; status 200 to 399 is healthy"),
     _honoured("x-dcp.health.interval", "as in `healthcheck`, and wins over it"),
@@ -242,7 +262,7 @@ DCP_KEYS = (
     _honoured("x-dcp.health.start_period", "as in `healthcheck`, and wins over it"),
 )
 
-_ON_SERVICES = (*SERVICE_KEYS, *PORT_KEYS, *PART_KEYS, *DEPLOY_KEYS, *DCP_KEYS)
+_ON_SERVICES = (*SERVICE_KEYS, *PORT_KEYS, *CONTAINER_KEYS, *PART_KEYS, *DEPLOY_KEYS, *DCP_KEYS)
 
 KEYS: tuple[Key, ...] = (
     *FILE_KEYS,

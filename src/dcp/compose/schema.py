@@ -4,6 +4,7 @@ What the table of keys does not honour was dealt with before and is not looked a
 or a mapping is read by the shape of its value, so that a fault is named where it stands and not once for every form.
 """
 
+import re
 import shlex
 from typing import Annotated, Any
 
@@ -90,6 +91,34 @@ def _short_port(value: Any) -> Any:
     return long | ({"published": published} if published else {})
 
 
+def _short_volume(value: Any) -> Any:
+    """Read `[SOURCE:]TARGET[:MODE]` into the long form."""
+    if not isinstance(value, str):
+        return value
+    source, target, mode = (*(["", *value.split(":")] if ":" not in value else value.split(":")), "")[:3]
+    if mode not in ("", "ro", "rw"):
+        raise fault(f"{mode!r} is not an access mode", "use ro, or nothing")
+    long = {"target": target, "read_only": mode == "ro"}
+    return long | ({"source": source} if source else {})
+
+
+def _short_secret(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _octal(value: Any) -> int:
+    """Compose writes a file's mode as an octal number; YAML may have read it already."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{3,4}", value):
+        return int(value.replace("o", ""), 8)
+    raise fault(f"{value!r} is not the mode of a file", 'such as "0440"')
+
+
 def _short_expose(value: Any) -> Any:
     return value.removesuffix("/tcp") if isinstance(value, str) else value
 
@@ -99,6 +128,7 @@ def _nothing_of(kind: type) -> BeforeValidator:
     return BeforeValidator(lambda value: kind() if value is None else value)
 
 
+Octal = Annotated[int, BeforeValidator(_octal)]
 Command = Annotated[tuple[Text, ...], BeforeValidator(_words)]
 Pairs = Annotated[
     Annotated[tuple[Text, ...], Tag(LIST)] | Annotated[dict[str, Scalar | None], Tag(MAP)],
@@ -132,7 +162,7 @@ class PortEntry(Part):
     published: Port | None = None
     protocol: Annotated[str, one_of("tcp", hints={"udp": "the balancer carries HTTP over TCP only"})] = "tcp"
     host_ip: Text | None = None
-    mode: Annotated[str, one_of("ingress", hints={"host": "the balancer publishes the port; remove mode"})] = "ingress"
+    mode: Annotated[str, one_of("ingress", "host")] = "ingress"
 
 
 class DependsOn(Part):
@@ -168,8 +198,12 @@ class Amounts(Part):
     memory: Bytes | None = None
 
 
+class Limits(Amounts):
+    pids: Whole | None = None
+
+
 class ResourcesPart(Part):
-    limits: Annotated[Amounts, _nothing_of(dict)] = Amounts()
+    limits: Annotated[Limits, _nothing_of(dict)] = Limits()
     reservations: Annotated[Amounts, _nothing_of(dict)] = Amounts()
 
 
@@ -234,9 +268,44 @@ class Dcp(Part):
     capacity: CapacityPart | None = None
     slow_threshold: DurationS | None = None
     health: HttpHealth | None = None
+    network: Annotated[str, one_of("host", "bridge", "underlay")] | None = None
+
+
+class TmpfsOptions(Part):
+    size: Bytes | None = None
+
+
+class VolumeEntry(Part):
+    target: Text
+    type: Annotated[str, one_of("volume", "bind", "tmpfs")] | None = None
+    source: Text | None = None
+    read_only: Flag = False
+    tmpfs: TmpfsOptions | None = None
+
+
+class SecretUse(Part):
+    source: Text
+    target: Text | None = None
+    uid: Whole | None = None
+    gid: Whole | None = None
+    mode: Octal | None = None
+
+
+class SecretSource(Part):
+    """One secret that the file defines."""
+
+    file: Text | None = None
+    environment: Text | None = None
+
+
+class Logging(Part):
+    driver: Text | None = None
+    options: Annotated[dict[str, Scalar], _nothing_of(dict)] = {}
 
 
 EnvFiles = Annotated[tuple[Annotated[EnvFileEntry, BeforeValidator(_short_env_file)], ...], BeforeValidator(_env_files)]
+Volumes = tuple[Annotated[VolumeEntry, BeforeValidator(_short_volume)], ...]
+SecretUses = tuple[Annotated[SecretUse, BeforeValidator(_short_secret)], ...]
 Ports = tuple[Annotated[PortEntry, BeforeValidator(_short_port)], ...]
 Dependencies = Annotated[
     Annotated[tuple[Text, ...], Tag(LIST)] | Annotated[dict[str, DependsOn], Tag(MAP)],
@@ -275,4 +344,16 @@ class Service(Part):
     cpus: CpuMillis | None = None
     mem_limit: Bytes | None = None
     mem_reservation: Bytes | None = None
+    user: Scalar | None = None
+    read_only: Flag = False
+    cap_add: Annotated[tuple[Text, ...], _nothing_of(list)] = ()
+    cap_drop: Annotated[tuple[Text, ...], _nothing_of(list)] = ()
+    init: Flag = False
+    pids_limit: Whole | None = None
+    network_mode: Text | None = None
+    volumes: Annotated[Volumes, _nothing_of(list)] = ()
+    tmpfs: Annotated[tuple[Text, ...], BeforeValidator(_one_or_more), _nothing_of(list)] = ()
+    secrets: Annotated[SecretUses, _nothing_of(list)] = ()
+    logging: Annotated[Logging, _nothing_of(dict)] = Logging()
+    extra_hosts: Annotated[Pairs, _nothing_of(dict)] = {}
     x_dcp: Annotated[Dcp, _nothing_of(dict)] = Field(default=Dcp(), alias="x-dcp")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from dcp.compose.findings import Findings
-from dcp.compose.schema import SHAPES, Service
+from dcp.compose.schema import SHAPES, SecretSource, Service
 from dcp.compose.yaml_text import Path, Value
 
 _ROUNDS = 20
@@ -47,6 +47,23 @@ def read_service(value: Value, path: Path, findings: Findings) -> Service:
                     findings.error((*path, *_as_written(value, at)), *_words(details))
                 _leave_out(rest, at, missing=details["type"] == "missing")
     return Service()
+
+
+def read_secrets(value: Value, findings: Findings) -> dict[str, SecretSource]:
+    """Return the secrets that the file defines, without faulty ones."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        findings.error(("secrets",), *_MAPPING)
+        return {}
+    found = {}
+    for name, inner in value.items():
+        try:
+            found[name] = SecretSource.model_validate(inner or {})
+        except ValidationError as error:
+            for details in error.errors(include_url=False, include_input=False):
+                findings.error(("secrets", name, *details["loc"]), *_words(details))
+    return found
 
 
 def _as_written(value: Value, at: Path) -> Path:

@@ -8,10 +8,11 @@ import re
 import signal
 from dataclasses import replace
 
+from dcp.compose.container import container_of
 from dcp.compose.environment import Surroundings, environment_of
 from dcp.compose.findings import Findings
 from dcp.compose.health import health_of
-from dcp.compose.schema import Dcp, Deploy, Service, dependencies, pairs
+from dcp.compose.schema import Dcp, Deploy, SecretSource, Service, dependencies, pairs
 from dcp.compose.yaml_text import Path
 from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
@@ -40,7 +41,7 @@ _RESTARTS = {
 _HERE = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::"})
 
 
-def translate(name: str, service: Service, around: Surroundings) -> ServiceSpec:
+def translate(name: str, service: Service, around: Surroundings, secrets: dict[str, SecretSource]) -> ServiceSpec:
     """Return the specification of one service; faults and warnings go to the findings."""
     at: Path = ("services", name)
     findings = around.findings
@@ -69,6 +70,7 @@ def translate(name: str, service: Service, around: Surroundings) -> ServiceSpec:
         stop_grace_s=10.0 if service.stop_grace_period is None else service.stop_grace_period,
         stop_signal=_stop_signal(service.stop_signal),
         labels=_labels(service, at, findings),
+        container=container_of(service, secrets, at, around),
     )
 
 
@@ -110,7 +112,7 @@ def _ports(service: Service, at: Path, findings: Findings) -> tuple[int | None, 
     elif port.host_ip is not None:
         words = f"the balancer cannot listen on {port.host_ip} for one service"
         findings.error((*at, "ports", 0), words, "remove the address")
-    return port.published, port.target
+    return (None if port.mode == "host" else port.published), port.target
 
 
 def _resources(service: Service, at: Path, findings: Findings) -> Resources:

@@ -12,6 +12,7 @@ from dcp.hosts.model import Resources
 from dcp.kernel.errors import Conflict, InvalidInput, NotFound, Problem
 from dcp.kernel.events import Event
 from dcp.orchestration.scaling.model import ScalingState
+from dcp.orchestration.services.containable import problems_of_containers
 from dcp.orchestration.services.difference import Change, difference
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey, ServiceSpec
 from dcp.orchestration.services.validate import problems_of, unplaceable
@@ -67,6 +68,12 @@ async def remove(context: Context, name: str) -> None:
 
 async def _refuse_invalid(context: Context, spec: ApplicationSpec) -> None:
     problems = problems_of(spec)
+    if not problems:
+        others = await context.database.read(applications.every_spec)
+        abilities = context.runtimes.abilities()
+        problems = problems_of_containers(
+            spec, containers=abilities.containers, underlay=bool(context.settings.underlay), others=others
+        )
     if not problems:
         problems = unplaceable(spec, await _largest_hosts(context))
     if problems:

@@ -16,12 +16,14 @@ from dcp.engine.health import HealthChecks
 from dcp.hosts.states import HostState
 from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale, Unreachable
 from dcp.kernel.events import Event
+from dcp.orchestration.services.addresses import range_of
+from dcp.orchestration.services.container import NetworkMode
 from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, decide_service
 from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 from dcp.orchestration.traffic.model import Endpoint
-from dcp.store import applications, events, hosts, instances
+from dcp.store import addresses, applications, events, hosts, instances
 from dcp.store.leases import Lease
 
 START_TRIES = 5
@@ -35,6 +37,8 @@ class _Loaded:
     own: tuple[Instance, ...]
     specs: Mapping[int, ServiceSpec]
     host_states: Mapping[str, HostState]
+    sites: Mapping[str, str]
+    """Site of every host that has an instance."""
     serving: Mapping[str, int]
     targets: Mapping[str, int]
     attainable: Mapping[str, int]
@@ -53,6 +57,7 @@ class ServiceWorker:
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._start_failures: dict[str, int] = {}
         self._acknowledged: tuple[Endpoint, ...] | None = None
+        self._addresses: dict[str, str] = {}
 
     async def step(self, lease: Lease) -> float:
         """Observe, decide, write and act once; return seconds until the next look."""
@@ -64,6 +69,7 @@ class ServiceWorker:
         current = tuple(written.get(instance.id, instance) for instance in loaded.own)
         await self._tell_balancer(lease, current, routed=self._key.name in loaded.urls)
         written |= await self._note_serving(lease, current)
+        await self._give_addresses(lease, current, loaded)
         self._act(lease, current, loaded, observations)
         if written:
             self._wake_others(written)
@@ -86,10 +92,12 @@ class ServiceWorker:
         rows = applications.service_rows(connection, self._key.application)
         used = {instance.host_id for instance in own}
         address = self._context.settings.listen_address
+        used_hosts = [host for host in hosts.current(connection) if host.id in used]
         return _Loaded(
             own=own,
             specs=specs,
-            host_states={host.id: host.state for host in hosts.current(connection) if host.id in used},
+            host_states={host.id: host.state for host in used_hosts},
+            sites={host.id: host.site for host in used_hosts},
             serving=instances.serving_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
             attainable={row.key.name: row.attainable for row in rows},
@@ -190,6 +198,29 @@ class ServiceWorker:
 
         return await self._context.write_under(lease, work)
 
+    async def _give_addresses(self, lease: Lease, current: tuple[Instance, ...], loaded: _Loaded) -> None:
+        """An underlay address is written before the start that uses it, so that no other instance gets it."""
+        asking = [
+            instance
+            for instance in current
+            if instance.state == InstanceState.STARTING
+            and instance.id not in self._addresses
+            and loaded.specs[instance.spec_revision].container.network is NetworkMode.UNDERLAY
+        ]
+        if not asking:
+            return
+        now, ranges = self._context.clock.now(), self._context.settings.underlay
+
+        def work(connection: Connection) -> dict[str, str | None]:
+            given: dict[str, str | None] = {}
+            for instance in asking:
+                chosen = range_of(loaded.sites.get(instance.host_id, ""), ranges)
+                given[instance.id] = addresses.give(connection, instance, chosen, now) if chosen else None
+            return given
+
+        given = await self._context.write_under(lease, work)
+        self._addresses |= {instance_id: address for instance_id, address in given.items() if address}
+
     def _act(
         self,
         lease: Lease,
@@ -203,6 +234,7 @@ class ServiceWorker:
                 continue
             if instance.state == InstanceState.STARTING and observations.get(instance.id) is None:
                 order = _start_order(instance, loaded.specs[instance.spec_revision], loaded.urls)
+                order = replace(order, address=self._addresses.get(instance.id, ""))
                 self._spawn(instance, self._start(lease, instance, order))
             elif instance.state == InstanceState.STOPPING:
                 seen = observations.get(instance.id)
@@ -212,6 +244,7 @@ class ServiceWorker:
             elif instance.state in ENDED:
                 self._checks.forget(instance.id)
                 self._start_failures.pop(instance.id, None)
+                self._addresses.pop(instance.id, None)
 
     def _spawn(self, instance: Instance, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work, name=f"{self.subject}:{instance.id}")
@@ -226,6 +259,8 @@ class ServiceWorker:
 
     async def _start(self, lease: Lease, instance: Instance, order: StartOrder) -> None:
         try:
+            if order.container.network is NetworkMode.UNDERLAY and not order.address:
+                raise DriverError(f"no address of its site's network is free for {instance.id}")
             seen = await self._context.runtimes.of(instance.host_id).start(order)
         except Rejected as error:
             await self._fail(lease, instance, "start-rejected", str(error))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dcp.orchestration.scaling.model import Policy, Timing
+from dcp.orchestration.services.addresses import AddressRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class EngineSettings:
     listen_ports: tuple[int, int] = (18000, 18999)
     """Range of ports for services that publish none."""
     listen_address: str = "127.0.0.1"
+    underlay: tuple[AddressRange, ...] = ()
+    """Addresses of each site's network for instances with network mode `underlay`; empty: there is none."""
     keep_samples_s: float = 7200.0
     seed: int = 0
     """Breaks ties between equal hosts."""

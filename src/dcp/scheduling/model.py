@@ -32,6 +32,8 @@ class Ask:
     constraints: tuple[str, ...] = ()
     """`node.labels.KEY==VALUE` or `!=`, `node.id==ID`, `node.source==private|cloud`; all must hold."""
     max_per_host: int | None = None
+    failed_on: frozenset[str] = frozenset()
+    """Hosts on which an instance of the service could not be started lately: taken only if no other fits."""
 
 
 @dataclass(frozen=True, slots=True)

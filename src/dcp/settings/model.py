@@ -76,8 +76,6 @@ class UnderlaySettings:
     """The host's interface on that network."""
     subnets: tuple[tuple[str, str, str], ...]
     """For each site: (site, network as CIDR, gateway). The site "" is for hosts without one."""
-    addresses: tuple[tuple[str, str, str], ...]
-    """For each site: (site, first address, last address) that dcp may give away."""
 
 
 @dataclass(frozen=True, slots=True)

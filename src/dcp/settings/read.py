@@ -10,6 +10,7 @@ from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources, SourceKind
 from dcp.kernel.errors import InvalidInput, Problem
 from dcp.orchestration.scaling.model import Timing
+from dcp.orchestration.services.addresses import AddressRange
 from dcp.settings.faults import problems_of_validation
 from dcp.settings.machine import Machine, slice_of, this_machine
 from dcp.settings.model import (
@@ -71,6 +72,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         timing=windows.scaled(form.time_scale) if form.time_scale != 1 else windows,
         listen_ports=form.balancer.internal_ports,
         listen_address=form.balancer.listen_address,
+        underlay=_address_ranges(form.runtime),
         **form.engine.model_dump(),
     )
     return Settings(
@@ -79,6 +81,11 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port, form.balancer.workers),
         runtime=_runtime(form.runtime),
     )
+
+
+def _address_ranges(form: RuntimeForm) -> tuple[AddressRange, ...]:
+    networks = form.underlay.networks if form.underlay else []
+    return tuple(AddressRange(one.site, one.first, one.last) for one in networks)
 
 
 def _runtime(form: RuntimeForm) -> RuntimeSettings:
@@ -94,7 +101,6 @@ def _runtime(form: RuntimeForm) -> RuntimeSettings:
             driver=underlay.driver,
             parent=underlay.parent,
             subnets=tuple((one.site, one.subnet, one.gateway) for one in underlay.networks),
-            addresses=tuple((one.site, one.first, one.last) for one in underlay.networks),
         )
         if underlay
         else None,

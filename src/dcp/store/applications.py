@@ -71,6 +71,12 @@ def find(connection: Connection, name: str) -> Application | None:
     return Application(row.name, row.revision, row.removing, row.applied_at, row.version, spec)
 
 
+def every_spec(connection: Connection) -> tuple[ApplicationSpec, ...]:
+    """Return the newest specification of every application, those being removed too."""
+    found = (find(connection, name) for name in names(connection))
+    return tuple(one.spec for one in found if one is not None)
+
+
 def spec_at(connection: Connection, name: str, revision: int) -> ApplicationSpec:
     """Return the specification of one revision; an instance runs what it was planned with."""
     text = connection.execute(_SPEC_AT, {"application": name, "revision": revision}).scalar_one()

@@ -110,6 +110,16 @@ hosts = Table(
     Index("hosts_by_reason", "reason", "changed_at"),
 )
 
+addresses = Table(
+    "addresses",
+    metadata,
+    Column("address", NAME, primary_key=True),
+    Column("site", NAME, nullable=False),
+    Column("instance_id", NAME, nullable=False),
+    Column("given_at", SECONDS, nullable=False),
+    UniqueConstraint("instance_id", name="addresses_instance_id"),
+)
+
 plans = Table(
     "plans",
     metadata,

@@ -82,7 +82,6 @@ def test_what_is_harmless_is_left_out_and_said() -> None:
         "services.web.deploy.resources.limits",
         "services.web.container_name",
         "services.web.hostname",
-        "services.web.logging",
         "services.web.networks",
         "services.web.tty",
     ]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dcp.hosts.decide import SourceDecision, SourceView, decide_hosts
+from dcp.hosts.decide import EngineLook, SourceDecision, SourceView, decide_hosts
 from dcp.hosts.model import Host, HostType, Resources, SourceHost, SourceHostState, SourceKind
 from dcp.hosts.states import HostState
 
@@ -31,6 +31,7 @@ def decide(
     live: dict[str, int] | None = None,
     give_back: dict[str, str] | None = None,
     unseen: dict[str, float] | None = None,
+    engines: dict[str, EngineLook] | None = None,
 ) -> SourceDecision:
     return decide_hosts(
         SourceView(
@@ -42,6 +43,8 @@ def decide(
             unseen_since=unseen or {},
             boot_limit_s=60.0,
             lost_after_s=10.0,
+            engines=engines or {},
+            engine_lost_after_s=100.0,
         )
     )
 
@@ -117,3 +120,67 @@ def test_a_coming_host_nobody_needs_is_given_back_early() -> None:
 def test_machines_the_ledger_does_not_know_are_collected() -> None:
     decision = decide(listed=(shown(SourceHostState.RUNNING, "stranger"),))
     assert decision.collect == ("stranger",)
+
+
+ENGINE = "tcp://10.0.0.1:2376"
+
+
+def with_engine(state: HostState, **changes: object) -> Host:
+    return host(state, engine=ENGINE, **changes)
+
+
+def shown_with_engine() -> tuple[SourceHost, ...]:
+    return (SourceHost("cloud-1", SourceHostState.RUNNING, "c1", address="10.0.0.1", engine=ENGINE),)
+
+
+def look(*, answers: bool, for_s: float = 0.0, leftovers: int = 0) -> dict[str, EngineLook]:
+    return {"cloud-1": EngineLook(answers, NOW - for_s, leftovers)}
+
+
+def test_a_host_with_an_engine_boots_until_its_engine_answers() -> None:
+    (step,) = decide(host(HostState.CREATING), listed=shown_with_engine()).steps
+    assert (step.after, step.seen) == (HostState.BOOTING, shown_with_engine()[0])
+    booting = with_engine(HostState.BOOTING)
+    assert after(decide(booting, listed=shown_with_engine())) == []
+    assert after(decide(booting, listed=shown_with_engine(), engines=look(answers=False))) == []
+    assert after(decide(booting, listed=shown_with_engine(), engines=look(answers=True))) == [HostState.READY]
+
+
+def test_a_silent_engine_makes_its_host_unreachable_until_it_answers() -> None:
+    silent, listed = look(answers=False, for_s=6.0), shown_with_engine()
+    assert after(decide(with_engine(HostState.READY), listed=listed, engines=silent)) == [HostState.UNREACHABLE]
+    assert after(decide(with_engine(HostState.DRAINING), listed=listed, engines=silent)) == [HostState.UNREACHABLE]
+    away = with_engine(HostState.UNREACHABLE, changed_at=NOW - 1)
+    assert after(decide(away, listed=listed, engines=silent)) == []
+    assert after(decide(away, listed=listed, engines=look(answers=True))) == [HostState.READY]
+
+
+def test_an_engine_that_stays_silent_loses_its_host() -> None:
+    away = with_engine(HostState.UNREACHABLE, changed_at=NOW - 99)
+    silent = look(answers=False, for_s=500.0)
+    assert after(decide(away, listed=shown_with_engine(), engines=silent)) == []
+    longer = replace(away, changed_at=NOW - 100)
+    assert after(decide(longer, listed=shown_with_engine(), engines=silent)) == [HostState.LOST]
+
+
+def test_a_controller_that_just_began_to_ask_loses_nothing() -> None:
+    away = with_engine(HostState.UNREACHABLE, changed_at=NOW - 1000)
+    assert after(decide(away, listed=shown_with_engine(), engines=look(answers=False, for_s=20.0))) == []
+    assert after(decide(away, listed=shown_with_engine())) == []
+
+
+def test_when_most_engines_are_silent_the_way_is_in_doubt_and_none_is_lost() -> None:
+    away = with_engine(HostState.UNREACHABLE, changed_at=NOW - 1000)
+    engines = {f"cloud-{n}": EngineLook(answers=n > 2, since=NOW - 1000) for n in range(1, 5)}
+    assert after(decide(away, listed=shown_with_engine(), engines=engines)) == [HostState.LOST]
+    engines["cloud-3"] = EngineLook(answers=False, since=NOW - 1000)
+    assert after(decide(away, listed=shown_with_engine(), engines=engines)) == []
+
+
+def test_a_lost_host_is_kept_in_view_until_nothing_of_ours_runs_there() -> None:
+    lost, listed = with_engine(HostState.LOST), shown_with_engine()
+    assert after(decide(lost, listed=listed)) == []
+    assert after(decide(lost, listed=listed, engines=look(answers=False))) == []
+    assert after(decide(lost, listed=listed, engines=look(answers=True, leftovers=1))) == []
+    assert after(decide(lost, listed=listed, engines=look(answers=True))) == [HostState.RELEASING]
+    assert after(decide(lost)) == [HostState.RELEASING], "its source no longer has it"

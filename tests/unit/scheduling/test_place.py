@@ -1,5 +1,7 @@
 """Which host an instance goes to."""
 
+from dataclasses import replace
+
 import pytest
 from scheduling_builders import HOST, MIB, QUARTER, ask, host, where
 
@@ -103,3 +105,13 @@ def test_nothing_asked_and_no_hosts() -> None:
 def test_another_seed_prefers_other_hosts_among_equals() -> None:
     hosts = tuple(host(f"h{i}") for i in range(20))
     assert len({where(place((ask(1),), hosts, seed))[0] for seed in range(20)}) > 5
+
+
+def test_a_host_that_could_not_start_it_lately_is_the_last_choice_among_ready_ones() -> None:
+    hosts = (host("failed"), host("cloud", kind=CLOUD), host("coming", ready=False))
+    tried = replace(ask(1), failed_on=frozenset({"failed"}))
+    (one,) = place((tried,), hosts, 0).assignments
+    assert one.host_id == "cloud"
+    (again,) = place((tried,), hosts[:1], 0).assignments
+    assert (again.host_id, again.parts["failed"]) == ("failed", -300.0)
+    assert again.score == pytest.approx(sum(again.parts.values()))

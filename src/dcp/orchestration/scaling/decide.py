@@ -27,6 +27,7 @@ from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, P
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
 from dcp.orchestration.scaling.targets import decide_targets
+from dcp.orchestration.services.decide import START_FAILURES
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
 from dcp.orchestration.traffic.gate import gate_for
@@ -162,12 +163,24 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
             count=replacements[name].add,
             resources=snapshot.spec.service(name).resources,
             constraints=snapshot.spec.service(name).constraints,
-            max_per_host=snapshot.spec.service(name).max_per_host,
+            max_per_host=snapshot.spec.service(name).most_per_host,
+            failed_on=_failed_on(snapshot, name),
         )
         for name in call_order(snapshot.spec)
         if replacements[name].add
     )
     return place_with_new_hosts(asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed)
+
+
+def _failed_on(snapshot: ApplicationSnapshot, name: str) -> frozenset[str]:
+    """Hosts that could not start an instance of the service within the window of its restart policy."""
+    (service,) = (one for one in snapshot.services if one.spec.name == name)
+    since = snapshot.now - service.spec.restart.window_s
+    return frozenset(
+        failed.host_id
+        for failed in service.failures
+        if failed.reason in START_FAILURES and (failed.ended_at or snapshot.now) > since
+    )
 
 
 def _move(

@@ -45,7 +45,7 @@ def decide_move(
             count=1,
             resources=service.resources,
             constraints=service.constraints,
-            max_per_host=service.max_per_host,
+            max_per_host=service.most_per_host,
         )
         plan = place_with_new_hosts((ask,), private, ours, last_host, seed)
         if plan.placement.assignments:

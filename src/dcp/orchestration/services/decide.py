@@ -14,7 +14,8 @@ from dcp.orchestration.services.model import HealthCheck, Instance, Observation,
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 
-FAILURES = frozenset({"exited", "completed", "never-healthy", "unhealthy", "start-rejected", "start-failed"})
+START_FAILURES = frozenset({"start-rejected", "start-failed"})
+FAILURES = frozenset({"exited", "completed", "never-healthy", "unhealthy"}) | START_FAILURES
 """Reasons that make an ended instance a failed one, which the restart policy counts."""
 
 HOST_GONE = frozenset({HostState.LOST, HostState.FAILED, HostState.RELEASING, HostState.RELEASED})

@@ -142,6 +142,11 @@ class ServiceSpec:
         return self.elastic.min_instances if self.elastic else self.replicas
 
     @property
+    def most_per_host(self) -> int | None:
+        """Most instances on one host: one where each takes the same port of its host; None: no bound."""
+        return 1 if self.container.host_port is not None else self.max_per_host
+
+    @property
     def max_instances(self) -> int:
         return self.elastic.max_instances if self.elastic else self.replicas
 

@@ -8,6 +8,7 @@ from dcp.hosts.model import Resources
 from dcp.hosts.states import HostState
 from dcp.orchestration.services.decide import Health, InstanceView, ServiceLife, Step, decide_service
 from dcp.orchestration.services.model import GateCondition, HealthCheck, Instance, Observation, ServiceSpec
+from dcp.orchestration.services.states import ENDED as ENDED_STATES
 from dcp.orchestration.services.states import InstanceState
 
 NOW = 1000.0
@@ -137,3 +138,17 @@ def test_when_most_seem_unhealthy_none_leaves() -> None:
 
 def test_the_only_instance_leaves_when_it_hangs() -> None:
     assert only(steps(*serving_views(failing=1, of=1))).after == InstanceState.DRAINING
+
+
+@pytest.mark.parametrize("state", [s for s in InstanceState if s not in ENDED_STATES])
+def test_nothing_is_concluded_about_an_instance_whose_engine_does_not_answer(state: InstanceState) -> None:
+    one = instance(state, leave_reason="shrink")
+    assert steps(view(one, observation=None, health=FAILING, active_requests=0, reachable=False)) == ()
+    lost = view(one, observation=None, reachable=False, host_state=HostState.LOST)
+    assert only(steps(lost)).after == InstanceState.LOST
+
+
+def test_it_starts_only_where_its_image_is() -> None:
+    placed = instance(InstanceState.PLACED)
+    assert steps(view(placed, observation=None, image_missing="pulls shop/feed:2")) == ()
+    assert only(steps(view(placed, observation=None))).after == InstanceState.STARTING

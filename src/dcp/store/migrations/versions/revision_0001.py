@@ -97,6 +97,14 @@ def _hosts() -> None:
         sa.Column("not_before", SECONDS, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
     )
+    op.create_table(
+        "addresses",
+        sa.Column("address", NAME, primary_key=True),
+        sa.Column("site", NAME, nullable=False),
+        sa.Column("instance_id", NAME, nullable=False),
+        sa.Column("given_at", SECONDS, nullable=False),
+        sa.UniqueConstraint("instance_id", name="addresses_instance_id"),
+    )
     op.create_index("hosts_by_state", "hosts", ["state", "source"])
     op.create_index("hosts_by_reason", "hosts", ["reason", "changed_at"])
 
