@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+import stores_access
 import stores_events
 import stores_leases
 import stores_rows
@@ -22,7 +23,7 @@ from dcp.orchestration.services.states import InstanceState
 from dcp.store import hosts, instances
 from dcp.store.database import Database, InlineDatabase, open_database
 
-SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows)
+SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows, stores_access)
 """Importing them fills the lists of cases."""
 
 

@@ -181,3 +181,63 @@ counters = Table(
     Column("name", NAME, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("kind", NAME, nullable=False),
+    Column("platform_admin", Boolean, nullable=False),
+    Column("bound_to", NAME, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("public", Boolean, nullable=False),
+    Column("created_at", SECONDS, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("project", NAME, primary_key=True),
+    Column("account", NAME, primary_key=True),
+    Column("role", NAME, nullable=False),
+    Index("members_by_account", "account"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", NAME, primary_key=True),
+    Column("certificate", Text, nullable=False),
+    Column("sealed_key", Text, nullable=False),
+    Column("made_at", SECONDS, nullable=False),
+    Column("signs_from", SECONDS, nullable=False),
+    Column("trusted_until", SECONDS),
+)
+
+image_pushes = Table(
+    "image_pushes",
+    metadata,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("id", NAME, nullable=False),
+    Column("site", NAME, nullable=False),
+    Column("repository", NAME, nullable=False),
+    Column("tag", NAME, nullable=False),
+    Column("digest", NAME, nullable=False),
+    Column("actor", NAME, nullable=False),
+    Column("action", NAME, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("media_type", NAME, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    UniqueConstraint("site", "id", name="image_pushes_once"),
+    Index("image_pushes_by_repository", "repository", "seq"),
+    Index("image_pushes_by_end", "at"),
+    sqlite_autoincrement=True,
+)

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _hosts()
     _history()
     _coordination()
+    _access()
 
 
 def _applications() -> None:
@@ -162,3 +163,56 @@ def _coordination() -> None:
         sa.Column("name", NAME, primary_key=True),
         sa.Column("value", sa.BigInteger, nullable=False),
     )
+
+
+def _access() -> None:
+    op.create_table(
+        "accounts",
+        sa.Column("name", NAME, primary_key=True),
+        sa.Column("kind", NAME, nullable=False),
+        sa.Column("platform_admin", sa.Boolean, nullable=False),
+        sa.Column("bound_to", NAME, nullable=False),
+        sa.Column("secret_hash", sa.Text, nullable=False),
+        sa.Column("created_at", SECONDS, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "projects",
+        sa.Column("name", NAME, primary_key=True),
+        sa.Column("public", sa.Boolean, nullable=False),
+        sa.Column("created_at", SECONDS, nullable=False),
+    )
+    op.create_table(
+        "members",
+        sa.Column("project", NAME, primary_key=True),
+        sa.Column("account", NAME, primary_key=True),
+        sa.Column("role", NAME, nullable=False),
+    )
+    op.create_index("members_by_account", "members", ["account"])
+    op.create_table(
+        "signing_keys",
+        sa.Column("kid", NAME, primary_key=True),
+        sa.Column("certificate", sa.Text, nullable=False),
+        sa.Column("sealed_key", sa.Text, nullable=False),
+        sa.Column("made_at", SECONDS, nullable=False),
+        sa.Column("signs_from", SECONDS, nullable=False),
+        sa.Column("trusted_until", SECONDS),
+    )
+    op.create_table(
+        "image_pushes",
+        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("id", NAME, nullable=False),
+        sa.Column("site", NAME, nullable=False),
+        sa.Column("repository", NAME, nullable=False),
+        sa.Column("tag", NAME, nullable=False),
+        sa.Column("digest", NAME, nullable=False),
+        sa.Column("actor", NAME, nullable=False),
+        sa.Column("action", NAME, nullable=False),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("media_type", NAME, nullable=False),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False),
+        sa.UniqueConstraint("site", "id", name="image_pushes_once"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("image_pushes_by_repository", "image_pushes", ["repository", "seq"])
+    op.create_index("image_pushes_by_end", "image_pushes", ["at"])

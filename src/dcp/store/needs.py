@@ -1,0 +1,60 @@
+"""Which repositories the instances of a host or a site need: those that run and those that are planned."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, bindparam, select
+
+from dcp.hosts.states import ENDED
+from dcp.images.access.model import Need
+from dcp.images.model import ImageRef
+from dcp.store import applications, hosts
+from dcp.store.tables import instances
+
+_columns = instances.c
+_IDS_AT_ONCE = 1000
+_ON_HOSTS = (
+    select(_columns.host_id, _columns.application, _columns.service, _columns.spec_revision)
+    .where(_columns.host_id.in_(bindparam("host_ids", expanding=True)), _columns.ended_at.is_(None))
+    .distinct()
+)
+
+
+def of_host(connection: Connection, host_id: str, registry: str = "") -> tuple[Need, ...]:
+    """Return what instances on one host need; none for a host that is not held any more.
+
+    `registry`: only images whose name says this registry or none; "" takes every image.
+    """
+    host = hosts.find(connection, host_id)
+    if host is None or host.state in ENDED:
+        return ()
+    return _needs(connection, {host.id: host.site}, registry)
+
+
+def of_site(connection: Connection, site: str, registry: str = "") -> tuple[Need, ...]:
+    """Return what instances on the hosts of one site need; "" are the hosts without a site."""
+    found = {host.id: host.site for host in hosts.current(connection) if host.site == site}
+    return _needs(connection, found, registry)
+
+
+def _needs(connection: Connection, sites: dict[str, str], registry: str) -> tuple[Need, ...]:
+    found: set[Need] = set()
+    ids = sorted(sites)
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        for row in connection.execute(_ON_HOSTS, {"host_ids": ids[start : start + _IDS_AT_ONCE]}):
+            for repository in _repositories(connection, row.application, row.service, row.spec_revision, registry):
+                found.add(Need(repository, row.host_id, sites[row.host_id]))
+    return tuple(sorted(found, key=lambda need: (need.host_id, need.repository)))
+
+
+def _repositories(
+    connection: Connection, application: str, service: str, revision: int, registry: str
+) -> Iterable[str]:
+    for one in applications.spec_at(connection, application, revision).services:
+        if one.name != service or not one.image:
+            continue
+        try:
+            image = ImageRef.parse(one.image)
+        except ValueError:  # written before images were read; nobody can pull it
+            continue
+        if not registry or image.registry in ("", registry):
+            yield image.repository
