@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from dcp.orchestration.services.ports import Runtime, Runtimes
 from dcp.store.database import Database
 
 T = TypeVar("T")
@@ -58,6 +59,22 @@ class CrashingDatabase:
 
     def close(self) -> None:
         """The store outlives every incarnation."""
+
+
+class CrashingRuntimes:
+    """The engines of all hosts, each runtime behind the fuse."""
+
+    def __init__(self, inner: Runtimes, fuse: Fuse) -> None:
+        self._inner = inner
+        self._fuse = fuse
+        self.abilities, self.attach, self.engines = inner.abilities, inner.attach, inner.engines
+
+    def of(self, host_id: str) -> Runtime:
+        runtime: Runtime = CrashingDriver(self._inner.of(host_id), self._fuse)
+        return runtime
+
+    def each(self) -> tuple[tuple[str, Runtime], ...]:
+        return tuple((host_id, self.of(host_id)) for host_id, _ in self._inner.each())
 
 
 class CrashingDriver:

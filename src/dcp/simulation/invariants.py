@@ -22,7 +22,16 @@ from dcp.store.codec import from_known_json
 USED_BY_HOST = (
     "SELECT host_id, sum(cpu_millis), sum(memory_bytes) FROM instances WHERE ended_at IS NULL GROUP BY host_id"
 )
+LOST_TOO_EARLY = (
+    "SELECT i.id FROM instances i JOIN hosts h ON h.id = i.host_id"
+    " WHERE i.state = 'lost' AND h.state IN ('ready', 'unreachable', 'draining')"
+)
+FAILED_ON = "SELECT id, reason FROM instances WHERE state = 'failed' AND host_id = ? AND changed_at > ?"
 SERVING = "SELECT id FROM instances WHERE state = 'serving'"
+
+
+FOUND_BEFORE_SILENCE = frozenset({"start-failed", "start-rejected"})
+"""Answers of the engine itself, which may be written a moment after it fell silent."""
 
 
 class Violation(AssertionError):
@@ -36,18 +45,26 @@ class Invariants:
     private_hosts: int
     checks: int = 0
     broken: list[str] = field(default_factory=list)
+    silent: dict[str, float] = field(default_factory=dict)
+    """Hosts whose engine does not answer now, and since when."""
     _types: dict[str, HostType] = field(default_factory=dict)
     _seen_serving: set[str] = field(default_factory=set)
     _stop_asked: set[str] = field(default_factory=set)
 
     def after_write(self, connection: Connection) -> None:
-        """No host is over-committed, and a cloud host is asked for only while the private pool is taken."""
+        """No host over-committed, no instance given up before its host, no cloud host while a private one is free."""
         self.checks += 1
         self._learn_hosts(connection)
         for host_id, cpu_millis, memory_bytes in connection.exec_driver_sql(USED_BY_HOST).all():
             total = self._types[host_id].resources
             if cpu_millis > total.cpu_millis or memory_bytes > total.memory_bytes:
                 self._break(f"host {host_id} is over-committed: {cpu_millis} of {total.cpu_millis} millis")
+        for (instance_id,) in connection.exec_driver_sql(LOST_TOO_EARLY).all():
+            self._break(f"{instance_id} is given up while its host is not")
+        for silent in self.silent.items():
+            for instance_id, reason in connection.exec_driver_sql(FAILED_ON, silent).all():
+                if reason not in FOUND_BEFORE_SILENCE:
+                    self._break(f"{instance_id} is said to have {reason} while its host cannot be asked")
         for (instance_id,) in connection.exec_driver_sql(SERVING).all():
             if instance_id not in self._seen_serving:
                 self._seen_serving.add(instance_id)

@@ -1,4 +1,4 @@
-"""The first scenario: a 6x surge while a host is lost, metrics vanish for a while and the controller crashes.
+"""The first scenario: a 6x surge; a host is lost, another cut off, metrics vanish, and the controller crashes.
 
 Everything that can differ between runs is drawn from the seed: when the host is lost and which, at which boundaries the
 controller dies, when metrics are missing. The same seed gives the same event log.
@@ -27,10 +27,9 @@ from dcp.orchestration.services.model import (
     HealthCheck,
     ServiceSpec,
 )
-from dcp.orchestration.services.ports import OneRuntime
-from dcp.simulation.crash import CrashingDatabase, CrashingDriver, Fuse
+from dcp.simulation.crash import CrashingDatabase, CrashingDriver, CrashingRuntimes, Fuse
 from dcp.simulation.virtual_time import run_virtual
-from dcp.simulation.world import World, make_world
+from dcp.simulation.world import WithEngines, World, make_world
 from dcp.store import applications, events, hosts, instances, leases
 
 BASE_REQUESTS_PER_S = 30.0
@@ -39,6 +38,8 @@ SURGE_AT_S, SURGE_S = 15.0, 25.0
 LAST_FAULT_S = SURGE_AT_S + SURGE_S
 CONVERGE_LIMIT_S = 300.0
 """Virtual seconds after the last fault within which everything must be as before the surge."""
+GRACE_S = 2.0
+"""What was seen just before an engine fell silent may be written this much later."""
 SERVICE_MS = {"feed": 80.0, "user": 40.0, "card": 40.0}
 
 
@@ -51,6 +52,9 @@ class Faults:
     lose_host_at_s: float
     metrics_missing_from_s: float
     metrics_missing_for_s: float
+    cut_off_at_s: float
+    cut_off_for_s: float
+    """The engine of a host does not answer; what runs there serves on."""
 
     @classmethod
     def draw(cls, rng: random.Random) -> "Faults":
@@ -61,6 +65,8 @@ class Faults:
             lose_host_at_s=rng.uniform(2.0, LAST_FAULT_S),
             metrics_missing_from_s=rng.uniform(2.0, LAST_FAULT_S - 8.0),
             metrics_missing_for_s=rng.uniform(0.0, 8.0),
+            cut_off_at_s=rng.uniform(2.0, LAST_FAULT_S - 20.0),
+            cut_off_for_s=rng.uniform(0.0, 20.0),
         )
 
 
@@ -73,6 +79,7 @@ class SurgeResult:
     events: int
     crashes: int
     lost_host: str
+    cut_off_host: str
     checks: int
     peak_instances: int
     peak_cloud_hosts: int
@@ -126,6 +133,8 @@ def settings() -> EngineSettings:
         drain_limit_s=20.0,
         boot_limit_s=30.0,
         lost_after_s=3.0,
+        unreachable_after_s=3.0,
+        engine_lost_after_s=8.0,
         stock_memory_s=10.0,
     )
 
@@ -140,6 +149,7 @@ class _Run:
         self._violation = ""
         self._crashes = 0
         self._lost_host = ""
+        self._cut_off_host_id = ""
         self._peak_instances = 0
         self._peak_cloud_hosts = 0
 
@@ -162,6 +172,7 @@ class _Run:
             ("load", world.drive()),
             ("surge", self._surge(world)),
             ("lose-host", self._lose_host(world)),
+            ("cut-off", self._cut_off_host(world)),
             ("metrics", self._hide_metrics(world)),
             ("peaks", self._note_peaks(world)),
         )
@@ -175,9 +186,9 @@ class _Run:
             controller_id=f"controller-{self._crashes}",
             clock=world.clock,
             database=CrashingDatabase(world.database, fuse),
-            runtimes=OneRuntime(CrashingDriver(world.runtime, fuse)),
+            runtimes=CrashingRuntimes(world.engines, fuse),
             balancer=CrashingDriver(world.balancer, fuse),
-            sources=(CrashingDriver(world.private, fuse), CrashingDriver(world.cloud, fuse)),
+            sources=tuple(CrashingDriver(WithEngines(one), fuse) for one in (world.private, world.cloud)),
             settings=world.settings,
         )
 
@@ -250,6 +261,18 @@ class _Run:
         await world.private.delete(lost.id)
         await world.cloud.lose(lost.id)
 
+    async def _cut_off_host(self, world: World) -> None:
+        await self._clock.sleep(self._faults.cut_off_at_s)
+        ready = [h for h in await world.database.read(hosts.current) if h.state == HostState.READY]
+        if not ready:
+            return
+        self._cut_off_host_id = self._rng.choice(ready).id
+        world.engines.cut(self._cut_off_host_id)
+        world.invariants.silent[self._cut_off_host_id] = self._clock.now() + GRACE_S
+        await self._clock.sleep(self._faults.cut_off_for_s)
+        del world.invariants.silent[self._cut_off_host_id]
+        world.engines.mend(self._cut_off_host_id)
+
     async def _hide_metrics(self, world: World) -> None:
         await self._clock.sleep(self._faults.metrics_missing_from_s)
         windows = int(self._faults.metrics_missing_for_s / world.settings.timing.sample_s)
@@ -270,6 +293,7 @@ class _Run:
             events=await world.database.read(events.count),
             crashes=self._crashes,
             lost_host=self._lost_host,
+            cut_off_host=self._cut_off_host_id,
             checks=world.invariants.checks,
             peak_instances=self._peak_instances,
             peak_cloud_hosts=self._peak_cloud_hosts,

@@ -6,7 +6,7 @@ it would break.
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -15,8 +15,10 @@ from dcp.drivers.balancers.fake import VERBS, FakeBalancer
 from dcp.drivers.clouds.fake import CloudLimits, FakeCloud
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
 from dcp.drivers.runtimes.fake import Behaviour, FakeRuntime
+from dcp.drivers.runtimes.fake_engines import FakeEngines
 from dcp.engine.settings import EngineSettings
-from dcp.hosts.model import HostType, Resources
+from dcp.hosts.model import HostType, Resources, SourceHost
+from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import LoopClock
 from dcp.orchestration.services.model import ApplicationSpec, Observation, ServiceKey, StartOrder
 from dcp.orchestration.traffic.model import Endpoint
@@ -84,6 +86,18 @@ class CheckedRuntime(FakeRuntime):
         await super().stop(instance_id, grace_s)
 
 
+class WithEngines:
+    """A source all of whose hosts have a container engine."""
+
+    def __init__(self, inner: HostSource) -> None:
+        self.name, self.kind = inner.name, inner.kind
+        self.offers, self.create, self.delete = inner.offers, inner.create, inner.delete
+        self._inner = inner
+
+    async def list_all(self) -> tuple[SourceHost, ...]:
+        return tuple(replace(one, engine=f"fake://{one.host_id}") for one in await self._inner.list_all())
+
+
 @dataclass(slots=True)
 class World:
     """All that stays when a controller dies."""
@@ -95,6 +109,7 @@ class World:
     database: CheckedDatabase
     balancer: CheckedBalancer
     runtime: CheckedRuntime
+    engines: FakeEngines
     private: PrivatePool
     cloud: FakeCloud
     fluid: Fluid
@@ -137,5 +152,15 @@ def make_world(
     cloud_type = HostType("c1", shape, price_usd_per_hour=0.1, boot_s=4.0)
     cloud = FakeCloud("cloud", clock, types=[cloud_type], limits=CloudLimits(boot_spread=0.5), rng=rng)
     return World(
-        spec, settings, clock, invariants, database, balancer, runtime, private, cloud, Fluid(spec, service_ms)
+        spec=spec,
+        settings=settings,
+        clock=clock,
+        invariants=invariants,
+        database=database,
+        balancer=balancer,
+        runtime=runtime,
+        engines=FakeEngines(runtime, clock),
+        private=private,
+        cloud=cloud,
+        fluid=Fluid(spec, service_ms),
     )
