@@ -42,8 +42,8 @@ class _Loaded:
     serving: Mapping[str, int]
     targets: Mapping[str, int]
     attainable: Mapping[str, int]
-    urls: Mapping[str, str]
-    """Address of every service of the application, for its instances' environment."""
+    listen_ports: Mapping[str, int]
+    """Of every service of the application, for its instances' environment."""
 
 
 class ServiceWorker:
@@ -67,7 +67,7 @@ class ServiceWorker:
         life = await self._life(loaded, observations)
         written = await self._write(lease, decide_service(life), observations)
         current = tuple(written.get(instance.id, instance) for instance in loaded.own)
-        await self._tell_balancer(lease, current, routed=self._key.name in loaded.urls)
+        await self._tell_balancer(lease, current, routed=self._key.name in loaded.listen_ports)
         written |= await self._note_serving(lease, current)
         await self._give_addresses(lease, current, loaded)
         self._act(lease, current, loaded, observations)
@@ -91,7 +91,6 @@ class ServiceWorker:
         }
         rows = applications.service_rows(connection, self._key.application)
         used = {instance.host_id for instance in own}
-        address = self._context.settings.listen_address
         used_hosts = [host for host in hosts.current(connection) if host.id in used]
         return _Loaded(
             own=own,
@@ -101,7 +100,7 @@ class ServiceWorker:
             serving=instances.serving_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
             attainable={row.key.name: row.attainable for row in rows},
-            urls={row.key.name: f"http://{address}:{row.listen_port}" for row in rows},
+            listen_ports={row.key.name: row.listen_port for row in rows},
         )
 
     async def _observe(self, own: tuple[Instance, ...]) -> dict[str, Observation | None]:
@@ -233,9 +232,7 @@ class ServiceWorker:
             if instance.id in self._acting or instance.id in silent:
                 continue
             if instance.state == InstanceState.STARTING and observations.get(instance.id) is None:
-                order = _start_order(instance, loaded.specs[instance.spec_revision], loaded.urls)
-                order = replace(order, address=self._addresses.get(instance.id, ""))
-                self._spawn(instance, self._start(lease, instance, order))
+                self._spawn(instance, self._start(lease, instance, self._start_order(instance, loaded)))
             elif instance.state == InstanceState.STOPPING:
                 seen = observations.get(instance.id)
                 if seen is None or seen.running:
@@ -256,6 +253,12 @@ class ServiceWorker:
         if task is not None and not task.cancelled() and task.exception() is not None:
             log.error("action failed", instance=instance_id, error=repr(task.exception()))
         self._context.wakes.wake(self.subject)
+
+    def _start_order(self, instance: Instance, loaded: _Loaded) -> StartOrder:
+        spec = loaded.specs[instance.spec_revision]
+        address = self._context.settings.service_address(loaded.sites.get(instance.host_id, ""))
+        urls = {name: http_url(address, port) for name, port in loaded.listen_ports.items()}
+        return replace(_start_order(instance, spec, urls), address=self._addresses.get(instance.id, ""))
 
     async def _start(self, lease: Lease, instance: Instance, order: StartOrder) -> None:
         try:
@@ -374,3 +377,8 @@ def _start_order(instance: Instance, spec: ServiceSpec, urls: Mapping[str, str])
         container=spec.container,
         stop_grace_s=spec.stop_grace_s,
     )
+
+
+def http_url(address: str, port: int) -> str:
+    """Return the URL of a listener; an IPv6 address stands in brackets."""
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

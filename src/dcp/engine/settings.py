@@ -33,6 +33,10 @@ class EngineSettings:
     listen_ports: tuple[int, int] = (18000, 18999)
     """Range of ports for services that publish none."""
     listen_address: str = "127.0.0.1"
+    advertise_address: str = ""
+    """Where instances on other hosts reach the balancer; empty: at `listen_address`."""
+    site_addresses: tuple[tuple[str, str], ...] = ()
+    """The same for each site that has a balancer of its own: (site, address)."""
     underlay: tuple[AddressRange, ...] = ()
     """Addresses of each site's network for instances with network mode `underlay`; empty: there is none."""
     keep_samples_s: float = 7200.0
@@ -40,3 +44,8 @@ class EngineSettings:
     """Breaks ties between equal hosts."""
     parallel_calls: int = 32
     """Driver calls that one worker has under way at most."""
+
+    def service_address(self, site: str = "") -> str:
+        """Return where an instance of `site` reaches every service."""
+        here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.listen_address, self.listen_address)
+        return dict(self.site_addresses).get(site) or self.advertise_address or here

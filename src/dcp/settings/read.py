@@ -72,6 +72,8 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         timing=windows.scaled(form.time_scale) if form.time_scale != 1 else windows,
         listen_ports=form.balancer.internal_ports,
         listen_address=form.balancer.listen_address,
+        advertise_address=form.balancer.advertise_address,
+        site_addresses=tuple(sorted(form.balancer.site_addresses.items())),
         underlay=_address_ranges(form.runtime),
         **form.engine.model_dump(),
     )

@@ -181,6 +181,8 @@ class BalancerForm(_Form):
 
     kind: Literal["envoy"] = "envoy"
     listen_address: Annotated[str, Field(min_length=1)] = _ENGINE.listen_address
+    advertise_address: str = _ENGINE.advertise_address
+    site_addresses: dict[Annotated[str, Field(pattern=LABEL)], str] = Field(default_factory=dict)
     internal_ports: PortRange = _ENGINE.listen_ports
     admin_port: Port | None = None
     workers: Annotated[int, Field(ge=1, le=256)] = 1

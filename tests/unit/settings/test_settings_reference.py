@@ -36,7 +36,15 @@ def test_every_key_of_the_models_stands_in_it():
 
 
 def test_every_setting_of_the_engine_can_be_told():
-    elsewhere = {"policy", "timing", "listen_ports", "listen_address", "underlay"}
+    elsewhere = {
+        "policy",
+        "timing",
+        "listen_ports",
+        "listen_address",
+        "underlay",
+        "advertise_address",
+        "site_addresses",
+    }
     assert set(EngineForm.model_fields) == {field.name for field in fields(EngineSettings)} - elsewhere
 
 

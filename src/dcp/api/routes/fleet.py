@@ -28,7 +28,7 @@ Tail = Annotated[int, Query(ge=1, le=10_000, description="How many lines at most
 async def list_services(controller: Controller) -> ServiceList:
     """Every service at a glance: targets, instances, water level, the last decision."""
     found = await controller.database.read(queries.services)
-    address = controller.settings.listen_address
+    address = controller.settings.service_address()
     return ServiceList(services=[ServiceShape.of(summary, address) for summary in found])
 
 
