@@ -247,6 +247,9 @@ class HostShape(Shape):
     price_usd_per_hour: float
     instances: list[str]
     reason: str
+    site: str
+    address: str
+    engine: str
 
     @classmethod
     def of(cls, summary: HostSummary) -> Self:
@@ -259,6 +262,9 @@ class HostShape(Shape):
             price_usd_per_hour=summary.price_usd_per_hour,
             instances=list(summary.instances),
             reason=summary.reason,
+            site=summary.site,
+            address=summary.address,
+            engine=summary.engine,
         )
 
 

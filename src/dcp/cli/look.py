@@ -121,12 +121,13 @@ def hosts(json: AsJson = False, state: State = None, server: Server = None, toke
     if json:
         print_json(found)
         return
-    rows = table("HOST", "SOURCE", "KIND", "TYPE", "STATE", "USD/H", "INSTANCES", numbers=("USD/H",))
+    rows = table("HOST", "SOURCE", "KIND", "SITE", "TYPE", "STATE", "USD/H", "INSTANCES", numbers=("USD/H",))
     for one in found["hosts"]:
         rows.add_row(
             one["id"],
             one["source"],
             one["kind"],
+            one["site"] or "-",
             one["type"],
             in_colour(one["state"]),
             number(one["price_usd_per_hour"], 3),

@@ -44,6 +44,9 @@ class HostSummary:
     price_usd_per_hour: float
     instances: tuple[str, ...]
     reason: str
+    site: str
+    address: str
+    engine: str
 
 
 def services(connection: Connection) -> tuple[ServiceSummary, ...]:
@@ -100,6 +103,9 @@ def host_list(connection: Connection) -> tuple[HostSummary, ...]:
             price_usd_per_hour=host.host_type.price_usd_per_hour,
             instances=tuple(carried.get(host.id, ())),
             reason=host.reason,
+            site=host.site,
+            address=host.address,
+            engine=host.engine,
         )
         for host in hosts.current(connection)
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from dcp.hosts.states import HostState
 from dcp.kernel.errors import Conflict, NotFound
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
@@ -32,6 +33,8 @@ def why(connection: Connection, subject: str) -> Answer:
     host = hosts.find(connection, subject)
     if host is not None:
         lines = [f"{host.kind} host from {host.source}, {host.host_type.price_usd_per_hour:.3f} USD per hour"]
+        if host.engine:
+            lines.append(f"engine {host.engine}" + (f" at site {host.site}" if host.site else ""))
         lines += [f"carries {i.id} ({i.state})" for i in instances.live(connection) if i.host_id == host.id]
         return _answer(connection, host.subject, f"{host.id} is {host.state} ({host.reason or 'new'})", lines)
     named = [row for row in applications.service_rows(connection) if subject in (row.key.name, str(row.key))]
@@ -53,8 +56,10 @@ def _of_instance(connection: Connection, instance: Instance) -> Answer:
         lines += [f"placed because: {p.why}" for p in plan.instances if p.instance.id == instance.id]
     if instance.leave_reason:
         lines.append(f"has to leave: {instance.leave_reason}")
+    host = hosts.find(connection, instance.host_id)
+    if host is not None and host.state == HostState.UNREACHABLE:
+        lines.append(f"the engine of {host.id} does not answer: nothing is known of it now, and nothing concluded")
     if instance.state == InstanceState.PLACED:
-        host = hosts.find(connection, instance.host_id)
         lines.append(f"waits for its host, which is {host.state if host else 'unknown'}")
     if instance.state == InstanceState.HELD:
         serving = instances.serving_counts(connection, instance.application)
