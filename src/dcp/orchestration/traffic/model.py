@@ -14,14 +14,29 @@ class Route:
     listen_address: str = "127.0.0.1"
 
 
+DEFAULT_WEIGHT = 16
+"""Of an endpoint that nobody weighted: leaves room to give one less as well as more."""
+HEAVIEST = 256
+"""The highest weight that every proxy knows (HAProxy's bound)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One instance behind a route. A draining one gets no new request and keeps those it has."""
+    """One instance behind a route. A draining one gets no new request and keeps those it has.
+
+    `weight` (1 to HEAVIEST) is its share of the requests relative to the others of its service: one of weight 32 gets
+    twice what one of 16 gets.
+    """
 
     instance_id: str
     address: str
     port: int
     draining: bool = False
+    weight: int = DEFAULT_WEIGHT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight <= HEAVIEST:
+            raise ValueError(f"endpoint {self.instance_id}: weight {self.weight} is not between 1 and {HEAVIEST}")
 
 
 @dataclass(frozen=True, slots=True)
