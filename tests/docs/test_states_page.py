@@ -8,6 +8,8 @@ import pytest
 
 from dcp.hosts import states as host_states
 from dcp.hosts.states import HostState
+from dcp.images import states as copy_states
+from dcp.images.states import CopyState
 from dcp.orchestration.services import states as instance_states
 from dcp.orchestration.services.states import InstanceState
 
@@ -23,7 +25,11 @@ def _section(title: str) -> dict[str, frozenset[str]]:
 
 @pytest.mark.parametrize(
     ("title", "table"),
-    [("Instance", instance_states.TRANSITIONS), ("Host", host_states.TRANSITIONS)],
+    [
+        ("Instance", instance_states.TRANSITIONS),
+        ("Host", host_states.TRANSITIONS),
+        ("Image copy", copy_states.TRANSITIONS),
+    ],
 )
 def test_the_page_lists_every_state_and_step(title: str, table: dict[StrEnum, frozenset[StrEnum]]) -> None:
     allowed = {str(state): frozenset(str(after) for after in following) for state, following in table.items()}
@@ -33,3 +39,4 @@ def test_the_page_lists_every_state_and_step(title: str, table: dict[StrEnum, fr
 def test_every_state_has_a_row() -> None:
     assert set(instance_states.TRANSITIONS) == set(InstanceState)
     assert set(host_states.TRANSITIONS) == set(HostState)
+    assert set(copy_states.TRANSITIONS) == set(CopyState)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from dcp.images.model import Blob, Manifest, ManifestPart, is_digest
+from dcp.images.model import Blob, ImageConfiguration, Manifest, ManifestPart, is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -26,7 +26,7 @@ def read_manifest(body: bytes, media_type: str = "") -> Manifest:
     Layers that no registry holds (those with `urls` of their own) are left out: nobody can copy them.
     """
     try:
-        document = json.loads(body)
+        document = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError("the manifest is not JSON") from error
     if not isinstance(document, dict):
@@ -40,6 +40,24 @@ def read_manifest(body: bytes, media_type: str = "") -> Manifest:
         layers = tuple(_blob(one) for one in _list(document, "layers") if not _elsewhere(one))
         return Manifest(digest, kind, body, config=_blob(document.get("config")), layers=layers)
     raise ValueError(f"a manifest of type {kind or 'unknown'} is not supported; build the image again")
+
+
+def read_configuration(content: bytes) -> ImageConfiguration:
+    """Return what an image's configuration says; what it leaves out, or what is no configuration, stays empty."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return ImageConfiguration()
+    if not isinstance(document, dict):
+        return ImageConfiguration()
+    inner = document.get("config")
+    labels = inner.get("Labels") if isinstance(inner, dict) else None
+    names = [str(document.get(key) or "") for key in ("os", "architecture", "variant")]
+    return ImageConfiguration(
+        platform="/".join(name for name in names if name),
+        created=str(document.get("created") or ""),
+        labels=tuple(sorted((str(k), str(v)) for k, v in labels.items())) if isinstance(labels, dict) else (),
+    )
 
 
 def _guess(document: dict[str, Any]) -> str:

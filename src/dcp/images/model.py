@@ -169,3 +169,17 @@ class Manifest:
     def content_bytes(self) -> int:
         """Bytes that a place without any of it has to fetch, the parts of an index left out."""
         return self.size_bytes + sum(blob.size_bytes for blob in self.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfiguration:
+    """What the configuration of an image says of it."""
+
+    platform: str = ""
+    created: str = ""
+    """As the builder wrote it (RFC 3339)."""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def label(self, name: str) -> str:
+        """Return a label's value; empty if there is none."""
+        return dict(self.labels).get(name, "")

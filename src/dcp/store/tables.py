@@ -140,6 +140,74 @@ samples = Table(
     Index("samples_by_end", "at"),
 )
 
+image_tags = Table(
+    "image_tags",
+    metadata,
+    Column("repository", NAME, primary_key=True),
+    Column("tag", NAME, primary_key=True),
+    Column("digest", NAME, nullable=False),
+    Column("site", NAME, nullable=False),
+    Column("pushed_at", SECONDS, nullable=False),
+    Column("pushed_by", NAME, nullable=False),
+    Column("acknowledged_at", SECONDS),
+    Column("version", Integer, nullable=False),
+)
+
+image_copies = Table(
+    "image_copies",
+    metadata,
+    Column("repository", NAME, primary_key=True),
+    Column("tag", NAME, primary_key=True),
+    Column("digest", NAME, primary_key=True),
+    Column("site", NAME, primary_key=True),
+    Column("state", NAME, nullable=False),
+    Column("pushed_at", SECONDS, nullable=False),
+    Column("since", SECONDS, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("moved_bytes", BigInteger, nullable=False),
+    Column("there_bytes", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", SECONDS, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("image_copies_by_state", "state"),
+    Index("image_copies_by_digest", "digest"),
+)
+
+image_uploads = Table(
+    "image_uploads",
+    metadata,
+    Column("site", NAME, primary_key=True),
+    Column("repository", NAME, primary_key=True),
+    Column("digest", NAME, primary_key=True),
+    Column("location", Text, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False),
+    Column("at", SECONDS, nullable=False),
+)
+
+image_manifests = Table(
+    "image_manifests",
+    metadata,
+    Column("digest", NAME, primary_key=True),
+    Column("media_type", NAME, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("configuration", Text, nullable=False),
+    Column("seen_at", SECONDS, nullable=False),
+)
+
+image_builds = Table(
+    "image_builds",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("repository", NAME, nullable=False),
+    Column("tag", NAME, nullable=False),
+    Column("digest", NAME, nullable=False),
+    Column("built_at", SECONDS, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("log", Text, nullable=False),
+    Index("image_builds_by_repository", "repository", "built_at"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -18,6 +18,8 @@ def upgrade() -> None:
     _history()
     _coordination()
     _access()
+    _images()
+    _image_content()
 
 
 def _applications() -> None:
@@ -216,3 +218,67 @@ def _access() -> None:
     )
     op.create_index("image_pushes_by_repository", "image_pushes", ["repository", "seq"])
     op.create_index("image_pushes_by_end", "image_pushes", ["at"])
+
+
+def _images() -> None:
+    op.create_table(
+        "image_tags",
+        sa.Column("repository", NAME, primary_key=True),
+        sa.Column("tag", NAME, primary_key=True),
+        sa.Column("digest", NAME, nullable=False),
+        sa.Column("site", NAME, nullable=False),
+        sa.Column("pushed_at", SECONDS, nullable=False),
+        sa.Column("pushed_by", NAME, nullable=False),
+        sa.Column("acknowledged_at", SECONDS),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "image_copies",
+        sa.Column("repository", NAME, primary_key=True),
+        sa.Column("tag", NAME, primary_key=True),
+        sa.Column("digest", NAME, primary_key=True),
+        sa.Column("site", NAME, primary_key=True),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("pushed_at", SECONDS, nullable=False),
+        sa.Column("since", SECONDS, nullable=False),
+        sa.Column("size_bytes", sa.BigInteger, nullable=False),
+        sa.Column("moved_bytes", sa.BigInteger, nullable=False),
+        sa.Column("there_bytes", sa.BigInteger, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_index("image_copies_by_state", "image_copies", ["state"])
+    op.create_index("image_copies_by_digest", "image_copies", ["digest"])
+
+
+def _image_content() -> None:
+    op.create_table(
+        "image_uploads",
+        sa.Column("site", NAME, primary_key=True),
+        sa.Column("repository", NAME, primary_key=True),
+        sa.Column("digest", NAME, primary_key=True),
+        sa.Column("location", sa.Text, nullable=False),
+        sa.Column("offset_bytes", sa.BigInteger, nullable=False),
+        sa.Column("at", SECONDS, nullable=False),
+    )
+    op.create_table(
+        "image_manifests",
+        sa.Column("digest", NAME, primary_key=True),
+        sa.Column("media_type", NAME, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("configuration", sa.Text, nullable=False),
+        sa.Column("seen_at", SECONDS, nullable=False),
+    )
+    op.create_table(
+        "image_builds",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("repository", NAME, nullable=False),
+        sa.Column("tag", NAME, nullable=False),
+        sa.Column("digest", NAME, nullable=False),
+        sa.Column("built_at", SECONDS, nullable=False),
+        sa.Column("record", sa.Text, nullable=False),
+        sa.Column("log", sa.Text, nullable=False),
+    )
+    op.create_index("image_builds_by_repository", "image_builds", ["repository", "built_at"])
