@@ -30,7 +30,7 @@ FOUND = "comparison "
 
 
 def record_push(connection: Connection, push: Push) -> None:
-    """Keep a push that a comparison found. Replication takes it up when its worker looks; telling it again is nothing."""
+    """Keep a push that a comparison found. Replication takes it up when its worker looks."""
     name = f"{FOUND}{push.repository}:{push.tag}@{push.digest} {push.pushed_at:.6f}"
     told = ImagePush(name, push.site, push.repository, PUSH, push.pushed_at, push.tag, push.digest, push.pushed_by)
     pushes.add(connection, [told])
