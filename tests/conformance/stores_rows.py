@@ -9,6 +9,7 @@ from stores import Rig, case, make_host, make_instance, make_spec
 
 from dcp.hosts.states import HostState
 from dcp.kernel.errors import Stale
+from dcp.kernel.events import Event
 from dcp.kernel.states import IllegalTransition
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.model import Direction, Policy, ScalingState, TargetDecision
@@ -18,7 +19,7 @@ from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.model import Traffic
 from dcp.scheduling.model import Refusal, Unplaced
-from dcp.store import addresses, applications, hosts, instances, plans, samples
+from dcp.store import addresses, applications, events, history, hosts, instances, plans, samples
 from dcp.store.applications import Application
 
 FEED = ServiceKey("shop", "feed")
@@ -255,6 +256,34 @@ async def an_address_is_one_instances_until_that_is_gone(rig: Rig) -> None:
     assert await rig.database.write(give(third)) == "10.1.0.2"
     found = await rig.database.read(lambda connection: addresses.of(connection, names))
     assert found == {"i-1": "10.1.0.1", "i-3": "10.1.0.2"}
+
+
+@case
+async def history_is_forgotten_and_what_lives_is_kept(rig: Rig) -> None:
+    def fill(connection: Connection) -> None:
+        hosts.add(connection, [make_host("rack-1")])
+        for name, plan in (("old", "plan-1"), ("new", "plan-2"), ("live", "plan-3"), ("holds", "plan-4")):
+            made = make_instance(name, plan_id=plan)
+            instances.add(connection, [made])
+            if name != "live":
+                ended_at = 99.0 if name == "new" else 10.0
+                state = InstanceState.LOST
+                instances.change(connection, made, replace(made, state=state, ended_at=ended_at))
+            if name == "holds":
+                addresses.give(connection, made, AddressRange("", "10.1.0.1", "10.1.0.9"), 5.0)
+        for plan in ("plan-0", "plan-1", "plan-2", "plan-3", "plan-4"):
+            plans.add(connection, ApplicationPlan(plan, "shop", 10.0, Policy.GATED, (), (), (), (), (), (), 0.0))
+        events.append(connection, 10.0, [Event("a", "b", str(n)) for n in range(20)])
+
+    await rig.database.write(fill)
+    gone = await rig.database.write(lambda connection: history.forget(connection, 50.0, 5))
+    assert gone == history.Forgotten(instances=1, plans=2, events=15)
+    left = await rig.database.read(lambda connection: {one.id for one in instances.recent(connection, 0.0)})
+    assert left == {"new", "live", "holds"}
+    assert await rig.database.read(lambda connection: plans.find(connection, "plan-1")) is None
+    assert await rig.database.read(lambda connection: plans.find(connection, "plan-4")) is not None
+    again = await rig.database.write(lambda connection: history.forget(connection, 50.0, 5))
+    assert again == history.Forgotten(0, 0, 0)
 
 
 @case

@@ -1,5 +1,7 @@
 """The worker that compares the runtime with the ledger: what the ledger does not want is stopped and forgotten.
 
+It also forgets history, in the ledger, once that is old enough.
+
 Every instance is written before it is started, and the runtime is listed before the ledger is read; so whatever runs
 without a live row was left behind by a crash or by a controller that had lost its lease.
 """
@@ -11,11 +13,12 @@ from dcp.kernel.errors import DriverError, Unreachable
 from dcp.kernel.events import Event
 from dcp.orchestration.services.model import Observation
 from dcp.orchestration.services.ports import Runtime
-from dcp.store import events, instances
+from dcp.store import events, history, instances
 from dcp.store.leases import Lease
 
 SUBJECT = "runtime"
 GRACE_S = 5.0
+FORGET_EVERY_S = 600.0
 
 
 class CollectorWorker:
@@ -24,6 +27,7 @@ class CollectorWorker:
     def __init__(self, context: Context) -> None:
         self.subject = SUBJECT
         self._context = context
+        self._forget_at = context.clock.now() + FORGET_EVERY_S
 
     async def step(self, lease: Lease) -> float:
         """Compare and collect once on every host; return seconds until the next look."""
@@ -33,7 +37,17 @@ class CollectorWorker:
         wanted = await self._context.database.read(lambda connection: instances.unended_among(connection, ids))
         unwanted = [(runtime, one) for runtime, one in found if one.instance_id not in wanted]
         await asyncio.gather(*(self._collect(lease, runtime, one) for runtime, one in unwanted))
+        await self._forget_history(lease)
         return self._context.settings.poll_s
+
+    async def _forget_history(self, lease: Lease) -> None:
+        now, settings = self._context.clock.now(), self._context.settings
+        if now < self._forget_at:
+            return
+        self._forget_at = now + FORGET_EVERY_S
+        before = now - settings.keep_history_s
+        gone = await self._context.write_under(lease, lambda c: history.forget(c, before, settings.keep_events))
+        log.info("history forgotten", instances=gone.instances, plans=gone.plans, events=gone.events)
 
     async def _list(self, host_id: str, runtime: Runtime) -> tuple[Runtime, tuple[Observation, ...]]:
         """A host that cannot be listed is left alone until it can."""

@@ -39,6 +39,10 @@ class EngineSettings:
     """The same for each site that has a balancer of its own: (site, address)."""
     underlay: tuple[AddressRange, ...] = ()
     """Addresses of each site's network for instances with network mode `underlay`; empty: there is none."""
+    keep_history_s: float = 7 * 86400.0
+    """Ended instances and old plans are kept this long."""
+    keep_events: int = 200_000
+    """The last so many events are kept."""
     keep_samples_s: float = 7200.0
     seed: int = 0
     """Breaks ties between equal hosts."""

@@ -246,6 +246,8 @@ class EngineForm(_Form):
     unreachable_after_s: Seconds = _ENGINE.unreachable_after_s
     engine_lost_after_s: Seconds = _ENGINE.engine_lost_after_s
     stock_memory_s: Seconds = _ENGINE.stock_memory_s
+    keep_history_s: Seconds = _ENGINE.keep_history_s
+    keep_events: Annotated[int, Field(ge=1000)] = _ENGINE.keep_events
     keep_samples_s: Seconds = _ENGINE.keep_samples_s
     seed: int = _ENGINE.seed
     parallel_calls: Annotated[int, Field(ge=1, le=1000)] = _ENGINE.parallel_calls
