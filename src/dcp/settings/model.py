@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, SourceKind
+from dcp.images.model import Site
+from dcp.images.replication.model import ImageLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,26 @@ class RuntimeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """One site's registry: which driver, and who dcp is to it. The password stays in its file until it is used."""
+
+    site: Site
+    kind: str = "distribution"
+    username: str = ""
+    password_file: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """The one registry name and the sites that answer to it; without a name there is no registry."""
+
+    name: str = ""
+    sites: tuple[SiteSettings, ...] = ()
+    limits: ImageLimits = ImageLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that `dcp serve` can be told by a file."""
 
@@ -102,3 +124,4 @@ class Settings:
     """In the order in which they are used."""
     balancer: BalancerSettings = BalancerSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+    registry: RegistrySettings = RegistrySettings()

@@ -19,12 +19,15 @@ from dcp.settings.model import (
     EnginesSourceSettings,
     FakeCloudSource,
     PrivateSource,
+    RegistrySettings,
     RuntimeSettings,
     Settings,
+    SiteSettings,
     Source,
     TlsFiles,
     UnderlaySettings,
 )
+from dcp.settings.registry import RegistryForm, site_of
 from dcp.settings.schema import SOURCE_KINDS, EnginesForm, FakeCloudForm, PrivateForm, RuntimeForm, SettingsForm
 
 
@@ -82,7 +85,13 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         sources=tuple(_source(source, machine) for source in form.sources),
         balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port, form.balancer.workers),
         runtime=_runtime(form.runtime),
+        registry=_registry(form.registry),
     )
+
+
+def _registry(form: RegistryForm) -> RegistrySettings:
+    sites = tuple(SiteSettings(site_of(one), one.kind, one.username, one.password_file, one.ca) for one in form.sites)
+    return RegistrySettings(form.name, sites, form.limits())
 
 
 def _address_ranges(form: RuntimeForm) -> tuple[AddressRange, ...]:

@@ -15,6 +15,7 @@ from dcp.kernel.units import parse_bytes, parse_cpu_millis
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.validate import NAME
 from dcp.settings.model import RuntimeSettings
+from dcp.settings.registry import RegistryForm
 
 _ENGINE = EngineSettings()
 _TIMING = Timing()
@@ -267,6 +268,7 @@ class SettingsForm(_Form):
     sources: Annotated[list[SourceForm], Field(min_length=1)] = Field(default_factory=default_sources)
     balancer: BalancerForm = BalancerForm()
     runtime: RuntimeForm = RuntimeForm()
+    registry: RegistryForm = RegistryForm()
     engine: EngineForm = EngineForm()
 
     @model_validator(mode="after")

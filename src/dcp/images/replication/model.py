@@ -9,6 +9,26 @@ COPIER = "dcp.copier"
 
 
 @dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """How fast images are copied, how often sites are compared, and what is kept."""
+
+    rate_bytes_per_s: float | None = None
+    """Of each line, from one site to another; None: no bound."""
+    parallel_copies: int = 4
+    """To one site at once."""
+    compare_s: float = 600.0
+    """Between two full comparisons of every site."""
+    keep_s: float = 7 * 86400.0
+    """What was pushed within this time is never collected."""
+    keep_revisions: int = 10
+    """Of each application, so many revisions back their images are kept, so that people can go back to them."""
+    protected_tags: tuple[str, ...] = ("latest",)
+    """What these tags (patterns with *) mean is never collected."""
+    deletes_per_s: float = 5.0
+    """At each site."""
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
     """Somebody gave a tag (or, without a tag, a digest) to the registry of a site. Never changed afterwards."""
 
