@@ -16,9 +16,12 @@ from balancers import CASES, Answer, Case
 
 from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.balancers.fake import FakeBalancer
+from dcp.drivers.balancers.haproxy import HAProxyBalancer
+from dcp.drivers.runtimes.process.processes import find_owned
 from dcp.kernel.clock import LoopClock, SystemClock
 from dcp.kernel.errors import DriverError
 from dcp.orchestration.traffic.model import Endpoint, Route
+from dcp.orchestration.traffic.ports import Balancer
 from dcp.simulation.virtual_time import run_virtual
 
 LOOPBACK = "127.0.0.1"
@@ -82,7 +85,7 @@ class EnvoyRig:
     def __init__(self, directory: Path) -> None:
         self.clock = SystemClock()
         self._directory = directory
-        self.balancer = self.again()
+        self.balancer: Balancer = self.again()
         self._received: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -97,7 +100,7 @@ class EnvoyRig:
             writer.close()
         await asyncio.gather(*self._connections)
 
-    def again(self) -> EnvoyBalancer:
+    def again(self) -> Balancer:
         return EnvoyBalancer(self._directory, self.clock)
 
     def free_port(self) -> int:
@@ -180,3 +183,39 @@ async def envoy_rig(envoy_directory: Path) -> AsyncIterator[EnvoyRig]:
 async def test_envoy(case: Case, envoy_rig: EnvoyRig) -> None:
     async with asyncio.timeout(30):
         await case(envoy_rig)
+
+
+class HAProxyRig(EnvoyRig):
+    """The same instances and client around one HAProxy."""
+
+    def again(self) -> Balancer:
+        return HAProxyBalancer(self._directory, self.clock)
+
+    async def kill(self) -> None:
+        for pid in find_owned((self._directory / "owner").read_text()):
+            os.kill(pid, signal.SIGKILL)
+        while await self.balancer_answers():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def haproxy_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = tmp_path_factory.mktemp("haproxy")
+    yield directory
+    asyncio.run(HAProxyBalancer(directory, SystemClock()).stop())
+
+
+@pytest.fixture
+async def haproxy_rig(haproxy_directory: Path) -> AsyncIterator[HAProxyRig]:
+    rig = HAProxyRig(haproxy_directory)
+    await rig.balancer.ensure_running()
+    yield rig
+    await rig.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("haproxy")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_haproxy(case: Case, haproxy_rig: HAProxyRig) -> None:
+    async with asyncio.timeout(30):
+        await case(haproxy_rig)
