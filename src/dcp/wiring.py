@@ -20,6 +20,7 @@ from dcp.store.database import Database
 
 DRIVERS = {
     "balancer/envoy": "dcp.drivers.balancers.envoy",
+    "balancer/haproxy": "dcp.drivers.balancers.haproxy",
     "runtime/process": "dcp.drivers.runtimes.process",
     "source/engines": "dcp.drivers.clouds.engines",
     "source/private": "dcp.drivers.clouds.private",
@@ -86,9 +87,18 @@ def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
     """Return the balancer that the settings name."""
     driver = load(f"balancer/{settings.balancer.kind}")
     chosen = settings.balancer
-    balancer: Balancer = driver.EnvoyBalancer(
-        state / "balancer", clock, admin_port=chosen.admin_port, workers=chosen.workers
-    )
+    balancer: Balancer
+    if chosen.kind == "haproxy":
+        balancer = driver.HAProxyBalancer(
+            # A folder of its own: one that is found there must never be taken for an Envoy.
+            state / "balancer" / "haproxy",
+            clock,
+            workers=chosen.workers,
+            hard_stop_after_s=chosen.hard_stop_after_s,
+            binary=chosen.binary,
+        )
+        return balancer
+    balancer = driver.EnvoyBalancer(state / "balancer", clock, admin_port=chosen.admin_port, workers=chosen.workers)
     return balancer
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from balancers import CASES, Answer, Case
+from haproxy_program import require_haproxy
 
 from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.balancers.fake import FakeBalancer
@@ -200,6 +201,7 @@ class HAProxyRig(EnvoyRig):
 
 @pytest.fixture(scope="module")
 def haproxy_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    require_haproxy()
     directory = tmp_path_factory.mktemp("haproxy")
     yield directory
     asyncio.run(HAProxyBalancer(directory, SystemClock()).stop())

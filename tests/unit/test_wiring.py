@@ -3,6 +3,7 @@
 import pytest
 
 from dcp.drivers.balancers.envoy import EnvoyBalancer
+from dcp.drivers.balancers.haproxy import HAProxyBalancer
 from dcp.drivers.clouds.fake import FakeCloud
 from dcp.drivers.clouds.private import PrivatePool
 from dcp.drivers.runtimes.process import ProcessRuntime
@@ -24,6 +25,17 @@ async def test_the_defaults_are_wired_and_keep_everything_below_the_state_direct
     assert isinstance(context.balancer, EnvoyBalancer)
     assert [(type(s), s.name, s.kind) for s in context.sources] == [(PrivatePool, "local", SourceKind.PRIVATE)]
     assert {path.name for path in tmp_path.iterdir()} <= {"runtime", "balancer", "sources"}
+    await unwire(context)
+
+
+async def test_haproxy_is_wired_with_what_it_was_told_and_a_folder_of_its_own(tmp_path):
+    text = "balancer: {kind: haproxy, binary: /nowhere/haproxy, hard_stop_after_s: 7}"
+    context = wire(parse_settings(text, "dcp.yaml"), tmp_path, InlineDatabase(), SystemClock(), "c-1")
+    assert isinstance(context.balancer, HAProxyBalancer)
+    with pytest.raises(Unavailable, match=r"no program /nowhere/haproxy .*Debian package haproxy.*balancer\.binary"):
+        await context.balancer.ensure_running()
+    written = (tmp_path / "balancer" / "haproxy" / "configuration" / "common.cfg").read_text()
+    assert "hard-stop-after 7000ms" in written
     await unwire(context)
 
 

@@ -52,11 +52,16 @@ Source = PrivateSource | FakeCloudSource | EnginesSourceSettings
 
 @dataclass(frozen=True, slots=True)
 class BalancerSettings:
-    """The proxy: which driver, its own port (None: a free one), and how many threads carry requests."""
+    """The proxy: which driver, its own port (None: a free one), and how many threads carry requests.
+
+    For `haproxy`: the program (None: the installed one), and how long a replaced process may finish what it has.
+    """
 
     kind: str = "envoy"
     admin_port: int | None = None
     workers: int = 1
+    binary: str | None = None
+    hard_stop_after_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

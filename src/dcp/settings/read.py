@@ -28,7 +28,15 @@ from dcp.settings.model import (
     UnderlaySettings,
 )
 from dcp.settings.registry import RegistryForm, site_of
-from dcp.settings.schema import SOURCE_KINDS, EnginesForm, FakeCloudForm, PrivateForm, RuntimeForm, SettingsForm
+from dcp.settings.schema import (
+    SOURCE_KINDS,
+    BalancerForm,
+    EnginesForm,
+    FakeCloudForm,
+    PrivateForm,
+    RuntimeForm,
+    SettingsForm,
+)
 
 
 def read_settings(path: Path | None, machine: Machine | None = None) -> Settings:
@@ -83,7 +91,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
     return Settings(
         engine=engine,
         sources=tuple(_source(source, machine) for source in form.sources),
-        balancer=BalancerSettings(form.balancer.kind, form.balancer.admin_port, form.balancer.workers),
+        balancer=_balancer(form.balancer),
         runtime=_runtime(form.runtime),
         registry=_registry(form.registry),
     )
@@ -92,6 +100,10 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
 def _registry(form: RegistryForm) -> RegistrySettings:
     sites = tuple(SiteSettings(site_of(one), one.kind, one.username, one.password_file, one.ca) for one in form.sites)
     return RegistrySettings(form.name, sites, form.limits())
+
+
+def _balancer(form: BalancerForm) -> BalancerSettings:
+    return BalancerSettings(form.kind, form.admin_port, form.workers, form.binary, form.hard_stop_after_s)
 
 
 def _address_ranges(form: RuntimeForm) -> tuple[AddressRange, ...]:

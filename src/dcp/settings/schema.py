@@ -14,12 +14,14 @@ from dcp.engine.settings import EngineSettings
 from dcp.kernel.units import parse_bytes, parse_cpu_millis
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.validate import NAME
-from dcp.settings.model import RuntimeSettings
+from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
 
 _ENGINE = EngineSettings()
 _TIMING = Timing()
 _RUNTIME = RuntimeSettings()
+_BALANCER = BalancerSettings()
+_HAPROXY_THREADS = 64
 _RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
 ENGINE = re.compile(r"unix:///\S+|tcp://[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ssh://\S+")
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
@@ -180,13 +182,25 @@ SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines"})
 class BalancerForm(_Form):
     """Where and how the proxy listens."""
 
-    kind: Literal["envoy"] = "envoy"
+    kind: Literal["envoy", "haproxy"] = "envoy"
     listen_address: Annotated[str, Field(min_length=1)] = _ENGINE.listen_address
     advertise_address: str = _ENGINE.advertise_address
     site_addresses: dict[Annotated[str, Field(pattern=LABEL)], str] = Field(default_factory=dict)
     internal_ports: PortRange = _ENGINE.listen_ports
     admin_port: Port | None = None
     workers: Annotated[int, Field(ge=1, le=256)] = 1
+    binary: Annotated[str, Field(min_length=1)] | None = None
+    hard_stop_after_s: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = _BALANCER.hard_stop_after_s
+
+    @model_validator(mode="after")
+    def _keys_fit_the_kind(self) -> "BalancerForm":
+        if self.kind == "haproxy" and self.admin_port is not None:
+            raise ValueError("haproxy has no admin_port: it answers on a socket in the state directory")
+        if self.kind == "haproxy" and self.workers > _HAPROXY_THREADS:
+            raise ValueError(f"haproxy can have {_HAPROXY_THREADS} workers at most")
+        if self.kind == "envoy" and self.binary is not None:
+            raise ValueError("binary is for kind haproxy: envoy comes with dcp")
+        return self
 
 
 class TlsForm(_Form):

@@ -45,7 +45,7 @@ class HAProxyBalancer:
         *,
         workers: int = 1,
         hard_stop_after_s: float = HARD_STOP_AFTER_S,
-        binary: Path | None = None,
+        binary: str | None = None,
     ) -> None:
         self._directory = BalancerDirectory(directory, clock)
         self._api = RuntimeApi(self._directory.root, clock)

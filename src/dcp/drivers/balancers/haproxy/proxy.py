@@ -51,7 +51,7 @@ _RESET_SIGNALS = (
 class Proxy:
     """Starts, finds and ends the HAProxy of one directory. `start` and `stop` need its lock."""
 
-    def __init__(self, directory: BalancerDirectory, clock: Clock, binary: Path | None) -> None:
+    def __init__(self, directory: BalancerDirectory, clock: Clock, binary: str | None) -> None:
         self._directory = directory
         self._clock = clock
         self._binary = binary
@@ -165,9 +165,9 @@ class Proxy:
             os.close(log)
 
 
-def find_binary(named: Path | None) -> Path:
+def find_binary(named: str | None) -> Path:
     """Return the program. Unavailable: it is not installed, or is older than 2.6."""
-    words = str(named) if named is not None else "haproxy"
+    words = named or "haproxy"
     found = shutil.which(words, path=_PLACES)
     if found is None:
         raise Unavailable(f"HAProxy is not installed: there is no program {words}", hint=_INSTALL)
