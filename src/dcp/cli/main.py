@@ -29,7 +29,7 @@ VERBS = {
     "why": ("dcp.cli.explain:why", "Say why a service, instance, host or application is as it is."),
     "logs": ("dcp.cli.explain:logs", "Print the last lines that an instance wrote."),
     "simulate": ("dcp.cli.simulate:simulate", "Run the engine on a virtual clock, with faults, from a seed."),
-    "mirror": ("dcp.cli.mirror:mirror", "Run a mirror: a pull-through cache of a registry that passes images on as they arrive."),
+    "mirror": ("dcp.cli.mirror:mirror", "Run a mirror: a cache of a registry that passes images on as they arrive."),
     "demo": ("dcp.cli.demo:demo", "Let an application ride out a surge on this machine."),
 }
 """Verb: where it is, and its line in the list of verbs (the first line of its own help)."""

@@ -45,7 +45,7 @@ def mirror(
     tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Run a mirror: a pull-through cache of a registry that passes images on as they arrive.
+    """Run a mirror: a cache of a registry that passes images on as they arrive.
 
     Engines pull from it as from the registry, with the same rights. The environment variable DCP_MIRROR_TOKEN names
     the token with which a controller may change its route and warm it. With --json one line of JSON says where it
