@@ -13,17 +13,17 @@ from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
 from dcp.engine.health import HealthChecks
+from dcp.engine.underlay import UnderlayAddresses
 from dcp.hosts.states import HostState
 from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale, Unreachable
 from dcp.kernel.events import Event
-from dcp.orchestration.services.addresses import range_of
 from dcp.orchestration.services.container import NetworkMode
 from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, decide_service
 from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 from dcp.orchestration.traffic.model import Endpoint
-from dcp.store import addresses, applications, events, hosts, instances
+from dcp.store import applications, events, hosts, instances
 from dcp.store.leases import Lease
 
 START_TRIES = 5
@@ -57,7 +57,7 @@ class ServiceWorker:
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._start_failures: dict[str, int] = {}
         self._acknowledged: tuple[Endpoint, ...] | None = None
-        self._addresses: dict[str, str] = {}
+        self._underlay = UnderlayAddresses(context)
 
     async def step(self, lease: Lease) -> float:
         """Observe, decide, write and act once; return seconds until the next look."""
@@ -69,7 +69,7 @@ class ServiceWorker:
         current = tuple(written.get(instance.id, instance) for instance in loaded.own)
         await self._tell_balancer(lease, current, routed=self._key.name in loaded.listen_ports)
         written |= await self._note_serving(lease, current)
-        await self._give_addresses(lease, current, loaded)
+        await self._underlay.give(lease, self._on_underlay(current, loaded), loaded.sites)
         self._act(lease, current, loaded, observations)
         if written:
             self._wake_others(written)
@@ -197,28 +197,14 @@ class ServiceWorker:
 
         return await self._context.write_under(lease, work)
 
-    async def _give_addresses(self, lease: Lease, current: tuple[Instance, ...], loaded: _Loaded) -> None:
-        """An underlay address is written before the start that uses it, so that no other instance gets it."""
-        asking = [
+    def _on_underlay(self, current: tuple[Instance, ...], loaded: _Loaded) -> tuple[Instance, ...]:
+        """Return the starting instances that are to have an address of their site's network."""
+        return tuple(
             instance
             for instance in current
             if instance.state == InstanceState.STARTING
-            and instance.id not in self._addresses
             and loaded.specs[instance.spec_revision].container.network is NetworkMode.UNDERLAY
-        ]
-        if not asking:
-            return
-        now, ranges = self._context.clock.now(), self._context.settings.underlay
-
-        def work(connection: Connection) -> dict[str, str | None]:
-            given: dict[str, str | None] = {}
-            for instance in asking:
-                chosen = range_of(loaded.sites.get(instance.host_id, ""), ranges)
-                given[instance.id] = addresses.give(connection, instance, chosen, now) if chosen else None
-            return given
-
-        given = await self._context.write_under(lease, work)
-        self._addresses |= {instance_id: address for instance_id, address in given.items() if address}
+        )
 
     def _act(
         self,
@@ -241,7 +227,7 @@ class ServiceWorker:
             elif instance.state in ENDED:
                 self._checks.forget(instance.id)
                 self._start_failures.pop(instance.id, None)
-                self._addresses.pop(instance.id, None)
+                self._underlay.forget(instance.id)
 
     def _spawn(self, instance: Instance, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work, name=f"{self.subject}:{instance.id}")
@@ -258,7 +244,7 @@ class ServiceWorker:
         spec = loaded.specs[instance.spec_revision]
         address = self._context.settings.service_address(loaded.sites.get(instance.host_id, ""))
         urls = {name: http_url(address, port) for name, port in loaded.listen_ports.items()}
-        return replace(_start_order(instance, spec, urls), address=self._addresses.get(instance.id, ""))
+        return replace(_start_order(instance, spec, urls), address=self._underlay.of(instance.id))
 
     async def _start(self, lease: Lease, instance: Instance, order: StartOrder) -> None:
         try:
