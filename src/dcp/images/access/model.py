@@ -133,9 +133,14 @@ class ImagePush:
     size_bytes: int = 0
 
 
+def is_account_name(name: str) -> bool:
+    """Return whether an account may have this name at all; the store is not asked for any other."""
+    return _ACCOUNT.fullmatch(name) is not None
+
+
 def problem_of_account_name(name: str, *, robot: bool = False) -> str:
     """Return what is wrong with the name of a new account; "" if nothing is."""
-    if not _ACCOUNT.fullmatch(name):
+    if not is_account_name(name):
         return "use lower-case letters, digits and between them . _ - and at most 63 characters"
     if name.startswith(OWN_PREFIX):
         return f"names that begin with {OWN_PREFIX} are dcp's own"
