@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from dcp.engine.context import Context
+from dcp.engine.registry.tokens import TokenServer
 from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import Unavailable
@@ -22,6 +23,7 @@ DRIVERS = {
     "balancer/envoy": "dcp.drivers.balancers.envoy",
     "balancer/haproxy": "dcp.drivers.balancers.haproxy",
     "runtime/process": "dcp.drivers.runtimes.process",
+    "tokens": "dcp.drivers.tokens",
     "source/engines": "dcp.drivers.clouds.engines",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
@@ -59,6 +61,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         balancer=make_balancer(settings, state, clock),
         sources=tuple(make_source(source, settings, state, clock) for source in settings.sources),
         settings=settings.engine,
+        token_server=make_token_server(settings, state, database, clock),
     )
 
 
@@ -100,6 +103,20 @@ def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
         return balancer
     balancer = driver.EnvoyBalancer(state / "balancer", clock, admin_port=chosen.admin_port, workers=chosen.workers)
     return balancer
+
+
+def make_token_server(settings: Settings, state: Path, database: Database, clock: Clock) -> TokenServer:
+    """Return the token server; its secret stands in the state directory, which all controllers of a store share."""
+    driver = load("tokens")
+    vault = driver.FileVault(state / "registry.secret")
+    return TokenServer(
+        clock,
+        database,
+        settings.access,
+        signer=driver.Es256Signer(vault),
+        passwords=driver.ScryptPasswords(),
+        vault=vault,
+    )
 
 
 def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -> HostSource:

@@ -24,7 +24,7 @@ async def test_the_defaults_are_wired_and_keep_everything_below_the_state_direct
     assert isinstance(context.runtimes.of("any"), ProcessRuntime)
     assert isinstance(context.balancer, EnvoyBalancer)
     assert [(type(s), s.name, s.kind) for s in context.sources] == [(PrivatePool, "local", SourceKind.PRIVATE)]
-    assert {path.name for path in tmp_path.iterdir()} <= {"runtime", "balancer", "sources"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"runtime", "balancer", "sources", "registry.secret"}
     await unwire(context)
 
 

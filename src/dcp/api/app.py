@@ -5,12 +5,13 @@ the token. `openapi.json` is for the tool of your choice.
 """
 
 from fastapi import FastAPI, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from dcp import __version__
 from dcp.api.auth import RequireToken
 from dcp.api.faults import ERRORS, handle_errors
-from dcp.api.routes import METRICS, ROUTERS
+from dcp.api.routes import DOORS, METRICS, ROUTERS
 from dcp.engine.context import Context
 
 PREFIX = "/api/v1"
@@ -18,7 +19,7 @@ OPENAPI = f"{PREFIX}/openapi.json"
 
 
 def create_app(context: Context, token: str) -> FastAPI:
-    """Return the API of one controller; nothing of it answers without the token."""
+    """Return the API of one controller; nothing of it answers without the token but `DOORS`."""
     app = FastAPI(
         title="dcp",
         version=__version__,
@@ -34,6 +35,13 @@ def create_app(context: Context, token: str) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     app.include_router(METRICS)
+    app.include_router(DOORS)
     handle_errors(app)
-    app.add_middleware(RequireToken, token=token)
+    app.add_middleware(RequireToken, token=token, doors=_doors())
     return app
+
+
+def _doors() -> frozenset[tuple[str, str]]:
+    """Return method and path of every endpoint that has a lock of its own."""
+    routes = (route for route in DOORS.routes if isinstance(route, APIRoute))
+    return frozenset((method, route.path) for route in routes for method in route.methods or ())

@@ -1,4 +1,4 @@
-"""One lock in front of everything: no path answers, known or not, without the token.
+"""One lock in front of everything: no path answers, known or not, without the token, except the doors that are named.
 
 A wrapper of the whole application, not a dependency of each endpoint, so that none can be forgotten.
 """
@@ -18,12 +18,14 @@ HINT = "send Authorization: Bearer TOKEN; the token stands in the controller's s
 class RequireToken:
     """Passes on what carries the bearer token; answers everything else itself."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, doors: frozenset[tuple[str, str]] = frozenset()) -> None:
+        """`doors`: method and exact path of endpoints that ask for keys of their own."""
         self._app = app
         self._token = token.encode()
+        self._doors = doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or self._is_allowed(scope["headers"]):
+        if scope["type"] == "lifespan" or self._is_door(scope) or self._is_allowed(scope["headers"]):
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             error = Denied("the token is missing or wrong", hint=HINT)
@@ -31,6 +33,9 @@ class RequireToken:
             await JSONResponse(body_of(error), status_of(error), headers)(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+    def _is_door(self, scope: Scope) -> bool:
+        return scope["type"] == "http" and (scope["method"], scope["path"]) in self._doors
 
     def _is_allowed(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         given = [value for name, value in headers if name == b"authorization"]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from dcp.api.errors import error_of
+from dcp.api.registry_client import RegistryClient
 from dcp.api.state_directory import default_state, found_server, read_token
 from dcp.kernel.errors import Denied, InvalidInput, Problem, Unavailable
 from dcp.orchestration.services.model import ApplicationSpec
@@ -27,6 +28,7 @@ class Client:
         if not url.startswith(("http://", "https://")):
             raise InvalidInput((Problem("server", f"{url!r} is not an address", "such as http://127.0.0.1:8700"),))
         self.url = url.rstrip("/")
+        self.registry = RegistryClient(self._call)
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"},
@@ -126,11 +128,12 @@ class Client:
         return self._get("cost")
 
     def _get(self, path: str, **query: str) -> Json:
-        return self._call("GET", path, params={name: value for name, value in query.items() if value})
+        return self._call("GET", path, params=query)
 
     def _call(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object = None) -> Json:
         try:
-            answer = self._http.request(method, f"/api/v1/{path}", params=params, json=json)
+            said = {name: value for name, value in (params or {}).items() if value}
+            answer = self._http.request(method, f"/api/v1/{path}", params=said, json=json)
         except httpx.ConnectError as error:
             raise Unavailable(f"no controller at {self.url}", hint=START_HINT) from error
         except httpx.TimeoutException as error:

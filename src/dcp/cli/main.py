@@ -28,6 +28,7 @@ VERBS = {
     "plan": ("dcp.cli.explain:plan", "Show what would change now, or a plan that was applied."),
     "why": ("dcp.cli.explain:why", "Say why a service, instance, host or application is as it is."),
     "logs": ("dcp.cli.explain:logs", "Print the last lines that an instance wrote."),
+    "registry": ("dcp.cli.registry:app", "Say who may push and pull; set up the registries of sites."),
     "simulate": ("dcp.cli.simulate:simulate", "Run the engine on a virtual clock, with faults, from a seed."),
     "mirror": ("dcp.cli.mirror:mirror", "Run a mirror: a cache of a registry that passes images on as they arrive."),
     "demo": ("dcp.cli.demo:demo", "Let an application ride out a surge on this machine."),
@@ -58,7 +59,8 @@ class _Verbs(MutableMapping[str, Any]):
         if self._outline:
             return _command(lambda: None, name, line)
         module, _, attribute = target.partition(":")
-        self._made[name] = _command(getattr(import_module(module), attribute), name, None)
+        found = getattr(import_module(module), attribute)
+        self._made[name] = _group(found, name, line) if isinstance(found, typer.Typer) else _command(found, name, None)
         return self._made[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -105,6 +107,12 @@ def _command(function: Callable[..., Any], name: str, line: str | None) -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(name=name, help=line)(function)
     return typer.main.get_command(alone)
+
+
+def _group(verbs: typer.Typer, name: str, line: str) -> Any:
+    """A verb that has verbs of its own."""
+    verbs.info.name, verbs.info.help = name, line
+    return typer.main.get_group(verbs)
 
 
 app = typer.Typer(

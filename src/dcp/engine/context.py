@@ -8,6 +8,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
 from dcp.hosts.ports import HostSource
@@ -34,6 +35,8 @@ class Context:
     sources: tuple[HostSource, ...]
     """In the order in which they are used: private ones first."""
     settings: EngineSettings
+    token_server: TokenServer | None = None
+    """None where nobody asks for tokens: in simulation."""
     wakes: Wakes = field(default_factory=Wakes)
     unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
     """Errors of workers that are no DcpError: faults in our code, newest last."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, SourceKind
 from dcp.images.model import Site
@@ -130,3 +131,4 @@ class Settings:
     balancer: BalancerSettings = BalancerSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     registry: RegistrySettings = RegistrySettings()
+    access: AccessSettings = AccessSettings()

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dcp.compose.yaml_text import Document, parse_yaml
+from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources, SourceKind
 from dcp.kernel.errors import InvalidInput, Problem
@@ -94,6 +95,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         balancer=_balancer(form.balancer),
         runtime=_runtime(form.runtime),
         registry=_registry(form.registry),
+        access=_access(form),
     )
 
 
@@ -109,6 +111,11 @@ def _balancer(form: BalancerForm) -> BalancerSettings:
 def _address_ranges(form: RuntimeForm) -> tuple[AddressRange, ...]:
     networks = form.underlay.networks if form.underlay else []
     return tuple(AddressRange(one.site, one.first, one.last) for one in networks)
+
+
+def _access(form: SettingsForm) -> AccessSettings:
+    sites = tuple(site.name for site in form.registry.sites)
+    return AccessSettings(registry=form.registry.name, sites=sites, **form.access.model_dump())
 
 
 def _runtime(form: RuntimeForm) -> RuntimeSettings:

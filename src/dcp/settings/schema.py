@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.kernel.units import parse_bytes, parse_cpu_millis
 from dcp.orchestration.scaling.model import Policy, Timing
@@ -19,6 +20,7 @@ from dcp.settings.registry import RegistryForm
 
 _ENGINE = EngineSettings()
 _TIMING = Timing()
+_ACCESS = AccessSettings()
 _RUNTIME = RuntimeSettings()
 _BALANCER = BalancerSettings()
 _HAPROXY_THREADS = 64
@@ -249,6 +251,25 @@ class RuntimeForm(_Form):
     cgroup_parent: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")] = _RUNTIME.cgroup_parent
 
 
+def _url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        raise ValueError("not an address such as https://dcp.example.com")
+    return value.rstrip("/")
+
+
+class AccessForm(_Form):
+    """dcp as the token server of the sites' registries."""
+
+    url: Annotated[str, AfterValidator(_url)] = _ACCESS.url
+    service: Annotated[str, Field(min_length=1, max_length=200)] = _ACCESS.service
+    issuer: Annotated[str, Field(min_length=1, max_length=200)] = _ACCESS.issuer
+    token_ttl_s: Annotated[float, Field(ge=60, le=86400)] = _ACCESS.token_ttl_s
+    refresh_ttl_s: Annotated[float, Field(ge=60, le=366 * 86400)] = _ACCESS.refresh_ttl_s
+    failures: Annotated[int, Field(ge=1, le=1000)] = _ACCESS.failures
+    failures_window_s: Seconds = _ACCESS.failures_window_s
+    keep_history_s: Seconds = _ACCESS.keep_history_s
+
+
 class EngineForm(_Form):
     """Limits and periods of the engine, in real time: `time_scale` does not touch them."""
 
@@ -283,6 +304,7 @@ class SettingsForm(_Form):
     balancer: BalancerForm = BalancerForm()
     runtime: RuntimeForm = RuntimeForm()
     registry: RegistryForm = RegistryForm()
+    access: AccessForm = AccessForm()
     engine: EngineForm = EngineForm()
 
     @model_validator(mode="after")

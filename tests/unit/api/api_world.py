@@ -2,11 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import httpx
 
 from dcp.api.app import create_app
+from dcp.drivers.tokens import Es256Signer, FileVault, ScryptPasswords
+from dcp.drivers.tokens.passwords import Cost
 from dcp.engine.context import Context
+from dcp.engine.registry.settings import AccessSettings
+from dcp.engine.registry.tokens import TokenServer
+from dcp.kernel.clock import Clock
+from dcp.store.database import Database
 
 TOKEN = "right-token"
 SPEC = {
@@ -25,6 +32,21 @@ SPEC = {
         {"name": "user", "command": ["serve"], "resources": {"cpu_millis": 500, "memory_bytes": 64 << 20}},
     ],
 }
+
+
+def make_token_server(
+    clock: Clock, database: Database, folder: Path, settings: AccessSettings | None = None
+) -> TokenServer:
+    """Return a token server whose passwords cost nothing."""
+    vault = FileVault(folder / "registry.secret")
+    return TokenServer(
+        clock,
+        database,
+        settings or AccessSettings(),
+        signer=Es256Signer(vault),
+        passwords=ScryptPasswords(Cost(n=16)),
+        vault=vault,
+    )
 
 
 def anonymous(context: Context) -> httpx.AsyncClient:

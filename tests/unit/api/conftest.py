@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from api_world import SPEC, TOKEN, anonymous, serves, until
+from api_world import SPEC, TOKEN, anonymous, make_token_server, serves, until
 
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
@@ -21,18 +21,20 @@ from dcp.store.database import InlineDatabase
 
 
 @pytest.fixture
-async def context() -> AsyncIterator[Context]:
+async def context(tmp_path) -> AsyncIterator[Context]:
     clock = SystemClock()
     host_type = HostType("host", Resources(1000, 1 << 30), price_usd_per_hour=3.6)
     settings = EngineSettings(poll_s=0.05, busy_poll_s=0.02, timing=Timing(sample_s=0.1).scaled(1))
+    database = InlineDatabase()
     context = Context(
         controller_id="c-1",
         clock=clock,
-        database=InlineDatabase(),
+        database=database,
         runtimes=OneRuntime(FakeRuntime(clock)),
         balancer=FakeBalancer(clock),
         sources=(PrivatePool("local", None, [PrivateHosts(host_type, 4)]),),
         settings=settings,
+        token_server=make_token_server(clock, database, tmp_path),
     )
     yield context
     context.database.close()

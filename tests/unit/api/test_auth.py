@@ -5,7 +5,7 @@ import pytest
 from api_world import TOKEN, anonymous
 
 from dcp.api.app import OPENAPI, PREFIX, create_app
-from dcp.api.routes import METRICS, ROUTERS
+from dcp.api.routes import DOORS, METRICS, ROUTERS
 from dcp.engine.context import Context
 
 
@@ -26,6 +26,33 @@ async def test_every_route_refuses_without_the_token(context: Context):
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
             if method != "HEAD":
                 assert answer.json()["error"]["code"] == "denied"
+
+
+KEYS_OF_DOORS = {
+    ("GET", "/registry/token"): "nobody, and a password",
+    ("POST", "/registry/token"): "a password or a refresh token",
+    ("POST", "/registry/events"): "the bearer of a registry",
+}
+"""Endpoints without the token, and what they ask for instead; `test_registry_doors` shows that they do."""
+
+
+def test_every_door_that_needs_no_token_is_known():
+    found = {(method, route.path) for route in DOORS.routes for method in route.methods}
+    assert found == set(KEYS_OF_DOORS)
+
+
+async def test_a_door_is_its_exact_path_and_method(context: Context):
+    async with anonymous(context) as client:
+        for method, path in KEYS_OF_DOORS:
+            for other in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"):
+                assert (await client.request(other, path)).status_code == 401, (other, path)
+            for near in (f"{path}/", f"{path}/x", f"/{path}", path.upper(), f"/api/v1{path}"):
+                assert (await client.request(method, near)).status_code == 401, near
+
+
+async def test_the_token_of_the_api_opens_no_door(api: httpx.AsyncClient):
+    assert (await api.get("/registry/token")).status_code == 400
+    assert (await api.post("/registry/events", json={"events": []})).status_code == 401
 
 
 @pytest.mark.parametrize(

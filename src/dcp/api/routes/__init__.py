@@ -1,6 +1,6 @@
 """Endpoints, a module for each noun. They ask the engine or the store and shape the answer; they decide nothing."""
 
-from dcp.api.routes import applications, events, fleet, metrics, plans, status
+from dcp.api.routes import applications, events, fleet, metrics, plans, registry, registry_doors, status
 
 ROUTERS = (
     status.router,
@@ -8,5 +8,8 @@ ROUTERS = (
     fleet.router,
     events.router,
     plans.router,
+    registry.router,
 )
 METRICS = metrics.router
+DOORS = registry_doors.router
+"""Endpoints that know other keys than the API's token, and ask for them themselves."""

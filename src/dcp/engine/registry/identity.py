@@ -72,21 +72,21 @@ class Identities:
         if blocked_s > 0:
             words = f"too many wrong passwords for {name} from {address}; try again in {blocked_s:.0f} s"
             return Refused("too-many-failures", words, retry_after_s=math.ceil(blocked_s))
-        account = await self._find(given.name)
+        account = await self.find(given.name)
         if len(given.password) <= PASSWORD_LIMIT and await self._is_right(account, given):
             assert account is not None
             self._failures.forget(name, address)
             return account
         count = self._failures.count(name, address)
         words = f"wrong password for {name} from {address}, {count} in {self._settings.failures_window_s:g} s"
-        return Refused("wrong-password", words, known=account is not None)
+        return Refused("wrong-password", words, known=bool(account and account.secret_hash))
 
     async def of_refresh_token(self, token: str, service: str) -> Account | Refused:
         """Return who logged in with this token before."""
         found = _read_refresh(token)
         if found is None or found.service != service or found.until <= self._clock.now():
             return Refused("wrong-refresh-token", "the log-in has ended: docker login again")
-        account = await self._find(found.account)
+        account = await self.find(found.account)
         if account is None or not self._vault.matches(_refresh_purpose(found, account), found.seal):
             words = (
                 f"the log-in of {found.account[:NAME_SHOWN]} has ended: its password was changed; docker login again"
@@ -108,7 +108,8 @@ class Identities:
         until = str(math.floor(self._clock.now() + OWN_TTL_S))
         return Credentials(name, f"{until}.{self._vault.derive(_own_purpose(name, until))}")
 
-    async def _find(self, name: str) -> Account | None:
+    async def find(self, name: str) -> Account | None:
+        """Return the account of this name, dcp's own included."""
         if name.startswith(OWN_PREFIX):
             return _own_account(name)
         if not is_account_name(name):

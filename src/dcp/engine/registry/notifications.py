@@ -19,6 +19,7 @@ from dcp.kernel.events import Event, Number
 from dcp.store import events, pushes
 
 _ACTIONS = frozenset({PUSH, PULL, DELETE})
+CLOCK_TRUST_S = 86400.0
 _DONE = {PUSH: "pushed", DELETE: "deleted"}
 
 
@@ -69,7 +70,7 @@ def _push(site: str, one: Mapping[str, Any], now: float) -> ImagePush | None:
     target = one.get("target") if isinstance(one.get("target"), Mapping) else {}
     actor = one.get("actor") if isinstance(one.get("actor"), Mapping) else {}
     assert isinstance(target, Mapping) and isinstance(actor, Mapping)
-    action, repository = one.get("action"), _text(target, "repository")
+    action, repository = _text(one, "action"), _text(target, "repository")
     digest, tag = _text(target, "digest"), _text(target, "tag")
     media_type, size = _text(target, "mediaType"), target.get("size")
     if action not in _ACTIONS or not is_repository(repository) or not (digest or tag):
@@ -82,7 +83,7 @@ def _push(site: str, one: Mapping[str, Any], now: float) -> ImagePush | None:
         id=str(one["id"])[:200],
         site=site,
         repository=repository,
-        action=str(action),
+        action=action,
         at=_time(one.get("timestamp"), now),
         tag=tag,
         digest=digest,
@@ -98,11 +99,12 @@ def _text(found: Mapping[str, Any], key: str) -> str:
 
 
 def _time(text: object, now: float) -> float:
-    """Return the registry's time, but never a later one than ours."""
+    """Return the registry's time; ours where that is in the future or long ago: its clock is wrong."""
     try:
-        return min(now, datetime.datetime.fromisoformat(str(text)).timestamp())
+        told = datetime.datetime.fromisoformat(str(text)).timestamp()
     except (ValueError, OverflowError):
         return now
+    return told if now - CLOCK_TRUST_S <= told <= now else now
 
 
 def _event(push: ImagePush) -> Event:

@@ -17,7 +17,6 @@ from dcp.images.access.model import (
     AccountKind,
     Member,
     Project,
-    Role,
     problem_of_account_name,
     problem_of_project_name,
 )
@@ -55,18 +54,18 @@ async def add_account(
     return account
 
 
-async def set_password(context: Context, passwords: Passwords, name: str, password: str) -> None:
+async def set_password(context: Context, passwords: Passwords, name: str, password: str) -> Account:
     """Give a person another password; where they are logged in, they are not any more."""
     _refuse(_named("password", _problem_of_password(password)))
     await _person(context, name)
     hashed = await asyncio.to_thread(passwords.hash, password)
 
-    def work(connection: Connection) -> None:
+    def work(connection: Connection) -> Account:
         account = _find(connection, name, robot=False)
-        accounts.change(connection, account, replace(account, secret_hash=hashed))
         _note(connection, context, Event(account.subject, "password-changed", "its password was changed"))
+        return accounts.change(connection, account, replace(account, secret_hash=hashed))
 
-    await context.database.write(work)
+    return await context.database.write(work)
 
 
 async def remove_account(context: Context, name: str, *, robot: bool = False) -> None:

@@ -11,6 +11,8 @@ class AccessSettings:
     """Where clients of the registries reach dcp; empty: wherever the request came in."""
     registry: str = ""
     """What images name as their registry; empty: whatever they name. Robots look at images of this registry only."""
+    sites: tuple[str, ...] = ()
+    """Sites with a registry; none: sites are not configured, and any name is taken."""
     service: str = "dcp-registry"
     issuer: str = "dcp"
     token_ttl_s: float = 300.0
