@@ -172,7 +172,9 @@ async def configuration(
     """A ready `config.yml` for the registry of a site."""
     known = tokens.settings.sites
     if known and site not in known:
-        raise NotFound(f"there is no site {site}", hint=f"`registry.sites` of the configuration names {', '.join(known)}")
+        raise NotFound(
+            f"there is no site {site}", hint=f"`registry.sites` of the configuration names {', '.join(known)}"
+        )
     base = url or tokens.settings.url or str(request.base_url)
     text = registry_configuration(RegistryPlace(site, listens, storage, bundle), base, tokens.settings, tokens.vault)
     return ConfigurationShape(site=site, text=text)

@@ -117,8 +117,7 @@ def _of_repository(
 
 
 def _of_member(account: Account | None, project: Project, action: str, role: Role | None) -> Verdict:
-    if role and action in ROLE_ACTIONS[role]:
-        assert account
+    if account and role and action in ROLE_ACTIONS[role]:
         return Verdict(action, True, f"role-{role}", f"{account.name} is {role} of project {project.name}")
     if project.public and action == PULL:
         return Verdict(action, True, "public-project", f"project {project.name} is public")
