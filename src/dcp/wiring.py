@@ -10,18 +10,29 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from dcp.engine.context import Context
+from dcp.engine.images.sites import ImageSites, SiteRegistry
 from dcp.engine.registry.tokens import TokenServer
 from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import Clock
-from dcp.kernel.errors import Unavailable
+from dcp.kernel.errors import InvalidInput, Problem, Unavailable
 from dcp.orchestration.services.ports import OneRuntime, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
-from dcp.settings.model import EnginesSourceSettings, FakeCloudSource, PrivateSource, Settings, Source
+from dcp.settings.model import (
+    EnginesSourceSettings,
+    FakeCloudSource,
+    PrivateSource,
+    RegistrySettings,
+    Settings,
+    SiteSettings,
+    Source,
+)
 from dcp.store.database import Database
 
 DRIVERS = {
     "balancer/envoy": "dcp.drivers.balancers.envoy",
     "balancer/haproxy": "dcp.drivers.balancers.haproxy",
+    "registry/distribution": "dcp.drivers.registries.distribution",
+    "registry/harbor": "dcp.drivers.registries.harbor",
     "runtime/process": "dcp.drivers.runtimes.process",
     "tokens": "dcp.drivers.tokens",
     "source/engines": "dcp.drivers.clouds.engines",
@@ -62,13 +73,15 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         sources=tuple(make_source(source, settings, state, clock) for source in settings.sources),
         settings=settings.engine,
         token_server=make_token_server(settings, state, database, clock),
+        images=make_image_sites(settings.registry, clock),
     )
 
 
 async def unwire(context: Context) -> None:
     """Close what the drivers and the store hold in this process. Instances, proxy and hosts stay."""
     runtimes = context.runtimes.runtime if isinstance(context.runtimes, OneRuntime) else context.runtimes
-    for driver in (runtimes, context.balancer, *context.sources):
+    registries = context.images.registries.values() if context.images else ()
+    for driver in (runtimes, context.balancer, *context.sources, *registries):
         if isinstance(driver, Closable):
             await driver.aclose()
     context.database.close()
@@ -137,3 +150,43 @@ def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -
             hosts = [driver.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
             made = driver.EnginesSource(source.name, source.kind, path, hosts, probe=probe, clock=clock)
     return made
+
+
+def make_image_sites(chosen: RegistrySettings, clock: Clock) -> ImageSites | None:
+    """Return the sites with a driver for each registry; None where no registry is configured.
+
+    Raises InvalidInput where a password or certificate cannot be read.
+    """
+    if not chosen.sites:
+        return None
+    return ImageSites(
+        name=chosen.name,
+        sites=tuple(one.site for one in chosen.sites),
+        registries={one.site.name: make_registry(one, clock) for one in chosen.sites},
+        limits=chosen.limits,
+        accounts=frozenset(one.username for one in chosen.sites if one.username),
+    )
+
+
+def make_registry(chosen: SiteSettings, clock: Clock) -> SiteRegistry:
+    """Return the driver of one site's registry."""
+    distribution = load("registry/distribution")
+    password = _password(chosen) if chosen.password_file else ""
+    address = distribution.RegistryAddress(
+        chosen.site.registry_url,
+        distribution.Credentials(chosen.username, password),
+        Path(chosen.ca) if chosen.ca else None,
+    )
+    driver = load(f"registry/{chosen.kind}")
+    made: SiteRegistry = getattr(driver, f"{chosen.kind.capitalize()}Registry")(address, clock)
+    return made
+
+
+def _password(chosen: SiteSettings) -> str:
+    try:
+        return Path(chosen.password_file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        path = f"registry.sites.{chosen.site.name}.password_file"
+        raise InvalidInput(
+            (Problem(path, f"{chosen.password_file} cannot be read", "a file with one line"),)
+        ) from error

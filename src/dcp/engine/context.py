@@ -8,6 +8,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from dcp.engine.images.sites import ImageSites
 from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
@@ -37,6 +38,8 @@ class Context:
     settings: EngineSettings
     token_server: TokenServer | None = None
     """None where nobody asks for tokens: in simulation."""
+    images: ImageSites | None = None
+    """The registries of the sites; None: no registry is configured."""
     wakes: Wakes = field(default_factory=Wakes)
     unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
     """Errors of workers that are no DcpError: faults in our code, newest last."""

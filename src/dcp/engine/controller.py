@@ -6,7 +6,7 @@ a worker that fails backs off alone, so that a fault in one service leaves the o
 
 import asyncio
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sqlalchemy import Connection
 
@@ -16,6 +16,8 @@ from dcp.engine.collector import CollectorWorker
 from dcp.engine.context import Context, log
 from dcp.engine.edge import SUBJECT as EDGE
 from dcp.engine.edge import EdgeWorker
+from dcp.engine.images.worker import SUBJECT as IMAGES
+from dcp.engine.images.worker import ImagesWorker
 from dcp.engine.service import ServiceWorker
 from dcp.engine.source import SourceWorker
 from dcp.kernel.errors import DcpError, LeaseLost, Stale
@@ -34,6 +36,15 @@ class Worker(Protocol):
 
     async def step(self, lease: Lease) -> float:
         """Load, decide, apply once; return seconds until the next look."""
+        ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A worker with tasks of its own."""
+
+    async def close(self) -> None:
+        """End them."""
         ...
 
 
@@ -101,6 +112,7 @@ class Controller:
         return (
             EDGE,
             RUNTIME,
+            *((IMAGES,) if self._context.images else ()),
             *(f"source/{source.name}" for source in self._context.sources),
             *(f"application/{name}" for name in applications.names(connection)),
             *(f"service/{key}" for key in sorted(keys, key=str)),
@@ -132,6 +144,8 @@ class Controller:
             return EdgeWorker(self._context)
         if subject == RUNTIME:
             return CollectorWorker(self._context)
+        if subject == IMAGES and self._context.images is not None:
+            return ImagesWorker(self._context, self._context.images)
         if kind == "application":
             return ApplicationWorker(self._context, name)
         if kind == "service":
@@ -162,7 +176,7 @@ class Controller:
                         self._context.unexpected.append(error)
                 await self._context.wakes.wait(worker.subject, delay_s)
         finally:
-            if isinstance(worker, ServiceWorker):
+            if isinstance(worker, Closing):
                 await worker.close()
 
     async def _cancel(self, subject: str) -> Lease:

@@ -1,6 +1,6 @@
 """What dcp asks of a registry: content by digest, tags, and the list of what there is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,7 +48,7 @@ class Registry(Protocol):
         """Return the bytes of a blob that the repository has; None if it does not."""
         ...
 
-    def read_blob(self, repository: str, digest: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:
+    def read_blob(self, repository: str, digest: str, offset_bytes: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the blob from `offset_bytes` on, in pieces of at most 1 MiB. Raises NotFound."""
         ...
 

@@ -10,7 +10,7 @@
     ├── LeaseLost           another controller holds this subject now; stop touching it
     └── DriverError         a driver failed; retry after back-off
         ├── OutOfStock      the source has none of this host type now: try the next offer
-        ├── Unreachable     the host's engine does not answer: nothing is known, nothing may be concluded
+        ├── Unreachable     an engine or registry does not answer: nothing is known, nothing may be concluded
         ├── Throttled       slow down for `delay_s`
         └── Rejected        the request will never succeed as it is: give up and say why
 
@@ -113,7 +113,7 @@ class OutOfStock(DriverError):
 
 
 class Unreachable(DriverError):
-    """The host's engine does not answer; what runs there may run on, or not."""
+    """A host's engine, or a registry, does not answer; what runs or lies there may still be there, or not."""
 
     code = "unreachable"
 

@@ -10,8 +10,9 @@ from dcp.images.builds import BuildRecord
 from dcp.images.manifests import read_manifest
 from dcp.images.model import ImageConfiguration, Manifest
 from dcp.images.ports import Upload
+from dcp.images.states import CopyState
 from dcp.store.codec import from_known_json, to_json
-from dcp.store.tables import image_builds, image_manifests, image_uploads
+from dcp.store.tables import image_builds, image_copies, image_manifests, image_uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,19 @@ def manifests(connection: Connection, digests: Iterable[str] | None = None) -> d
 def forget_manifests(connection: Connection, digests: Iterable[str]) -> None:
     """Forget what no site has any more."""
     connection.execute(delete(image_manifests).where(image_manifests.c.digest.in_(sorted(set(digests)))))
+
+
+def holding(connection: Connection, site: str, blob_digest: str) -> str:
+    """Return a repository of the site that has the blob in an image that is there whole; empty if none is known."""
+    copies, known = image_copies.c, image_manifests.c
+    query = (
+        select(copies.repository)
+        .join(image_manifests, known.digest == copies.digest)
+        .where(copies.site == site, copies.state == str(CopyState.PRESENT), known.body.contains(blob_digest))
+        .limit(1)
+    )
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found or ""
 
 
 def upload(connection: Connection, site: str, repository: str, digest: str) -> Upload | None:

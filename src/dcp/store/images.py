@@ -46,6 +46,11 @@ def unheard_pushes(connection: Connection, limit: int, own: frozenset[str]) -> t
     return tuple(_read_push(row) for row in rows if _counts(row, own)), rows[-1].seq if rows else last
 
 
+def anything_unheard(connection: Connection) -> bool:
+    """Return whether registries told anything that replication has not looked at."""
+    return bool(pushes.after(connection, counters.peek(connection, HEARD), 1))
+
+
 def heard(connection: Connection, seq: int) -> None:
     """Note that every row up to `seq` was taken up."""
     last = counters.peek(connection, HEARD)
@@ -168,6 +173,26 @@ def put_copy(connection: Connection, before: ImageCopy | None, after: ImageCopy)
     ):
         raise Stale(f"the copy of {before.subject} at {before.site} was changed by somebody else meanwhile")
     return stored
+
+
+def note_progress(
+    connection: Connection, key: tuple[str, str, str, str], size_bytes: int, there_bytes: int, moved_bytes: int
+) -> None:
+    """Write down how far a copy is. It decides nothing, so it leaves the version as it is."""
+    repository, tag, digest, site = key
+    same = (_copy.repository == repository, _copy.tag == tag, _copy.digest == digest, _copy.site == site)
+    values = {"size_bytes": size_bytes, "there_bytes": there_bytes, "moved_bytes": moved_bytes}
+    connection.execute(update(image_copies).where(*same).values(**values))
+
+
+def put_back_off(connection: Connection, copy: ImageCopy, attempts: int, not_before: float) -> None:
+    """Let a copy rest in its state. Raises Stale."""
+    put_copy(connection, copy, replace(copy, attempts=attempts, not_before=not_before))
+
+
+def has_digest(connection: Connection, digest: str) -> bool:
+    """Return whether any site has, or shall have, this content."""
+    return connection.execute(select(_copy.digest).where(_copy.digest == digest).limit(1)).first() is not None
 
 
 def drop_copy(connection: Connection, gone: ImageCopy) -> None:

@@ -6,14 +6,14 @@ upload is gone on with from where it stands. Keep the object and it outlives the
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
 from dcp.images.manifests import digest_of
 from dcp.images.model import Manifest, is_digest
 from dcp.images.ports import Upload
 from dcp.kernel.clock import Clock
-from dcp.kernel.errors import DcpError, DriverError, NotFound, Rejected
+from dcp.kernel.errors import DcpError, NotFound, Rejected, Unreachable
 
 PIECE_BYTES = 64 << 10
 
@@ -105,7 +105,7 @@ class FakeRegistry:
         content = self._repositories.get(repository, _Repository()).blobs.get(digest)
         return None if content is None else len(content)
 
-    async def read_blob(self, repository: str, digest: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:
+    async def read_blob(self, repository: str, digest: str, offset_bytes: int = 0) -> AsyncGenerator[bytes, None]:
         await self._enter("read_blob")
         content = self._repositories.get(repository, _Repository()).blobs.get(digest)
         if content is None:
@@ -182,4 +182,4 @@ class FakeRegistry:
 
     def _refuse_if_away(self) -> None:
         if self.away:
-            raise DriverError(f"registry {self.url} cannot be reached")
+            raise Unreachable(f"registry {self.url} cannot be reached")

@@ -19,7 +19,7 @@ from dcp import __version__
 from dcp.drivers.registries.distribution.challenges import Challenge, read_challenge
 from dcp.drivers.registries.distribution.refusals import refusal_of
 from dcp.kernel.clock import Clock
-from dcp.kernel.errors import DriverError, InvalidInput, Problem
+from dcp.kernel.errors import DriverError, InvalidInput, Problem, Unreachable
 
 USER_AGENT = f"dcp/{__version__}"
 """Registries pass it on with their push events: what dcp itself has copied is no push."""
@@ -55,11 +55,19 @@ class _Token:
 class Connection:
     """Sends requests to one registry. Safe to use from many tasks at once."""
 
-    def __init__(self, address: RegistryAddress, clock: Clock, transport: httpx.AsyncBaseTransport | None) -> None:
+    def __init__(
+        self,
+        address: RegistryAddress,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None,
+        *,
+        basic: bool = False,
+    ) -> None:
+        """`basic`: send the password without being asked."""
         self.url = address.url.rstrip("/")
         self._credentials = address.credentials
         self._clock = clock
-        self._challenge: Challenge | None = None
+        self._challenge: Challenge | None = Challenge("basic") if basic else None
         self._tokens: dict[str, _Token] = {}
         self._fetching = asyncio.Lock()
         self._http = httpx.AsyncClient(
@@ -173,7 +181,7 @@ class Connection:
         try:
             response = await self._http.get(challenge.realm, params=parameters, headers=self._password())
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise DriverError(f"{challenge.realm}, which gives tokens for {self.url}, is away: {error!r}") from error
+            raise Unreachable(f"{challenge.realm}, which gives tokens for {self.url}, is away: {error!r}") from error
         if not response.is_success:
             raise refusal_of(response, f"a token for {scope or 'nothing'} from {challenge.realm}")
         return self._token_of(response, challenge.realm)
@@ -187,8 +195,8 @@ class Connection:
             raise DriverError(f"{realm} answers without a token") from error
         return _Token(str(text), self._clock.now() + max(life_s / 2, life_s - TOKEN_MARGIN_S))
 
-    def _away(self, error: httpx.HTTPError) -> DriverError:
-        return DriverError(f"registry {self.url} cannot be reached: {error!r}")
+    def _away(self, error: httpx.HTTPError) -> Unreachable:
+        return Unreachable(f"registry {self.url} cannot be reached: {error!r}")
 
 
 def _verification(ca: Path | None) -> ssl.SSLContext | bool:

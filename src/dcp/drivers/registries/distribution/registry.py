@@ -1,6 +1,6 @@
 """The verbs of `Registry` and `Catalogue` over the registry API."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import quote, urljoin
 
 import httpx
@@ -68,7 +68,7 @@ class DistributionRegistry:
         except (KeyError, ValueError) as error:
             raise DriverError(f"{self.url} does not say how long {digest} is") from error
 
-    async def read_blob(self, repository: str, digest: str, offset_bytes: int = 0) -> AsyncIterator[bytes]:
+    async def read_blob(self, repository: str, digest: str, offset_bytes: int = 0) -> AsyncGenerator[bytes, None]:
         headers = {"Range": f"bytes={offset_bytes}-"} if offset_bytes else {}
         url = f"/v2/{repository}/blobs/{digest}"
         async with self._connection.stream("GET", url, _pull(repository), headers=headers) as response:
@@ -110,13 +110,13 @@ class DistributionRegistry:
         await self._connection.request("PUT", url, _push(upload.repository), content=b"")
 
     async def repositories(self) -> AsyncIterator[str]:
-        async for page in self._pages(f"/v2/_catalog?n={PAGE}", "registry:catalog:*"):
+        async for page in self._linked(f"/v2/_catalog?n={PAGE}", "registry:catalog:*"):
             for name in _names(page, "repositories"):
                 yield name
 
     async def tags(self, repository: str) -> tuple[str, ...]:
         found: set[str] = set()
-        async for page in self._pages(f"/v2/{repository}/tags/list?n={PAGE}", _pull(repository)):
+        async for page in self._linked(f"/v2/{repository}/tags/list?n={PAGE}", _pull(repository)):
             found.update(_names(page, "tags"))
         return tuple(sorted(found))
 
@@ -144,7 +144,7 @@ class DistributionRegistry:
             raise DriverError(f"{self.url} does not say where an upload goes on")
         return urljoin(f"{self.url}/", location)
 
-    async def _pages(self, url: str, scope: str) -> AsyncIterator[httpx.Response]:
+    async def _linked(self, url: str, scope: str) -> AsyncIterator[httpx.Response]:
         while url:
             response = await self._connection.request("GET", url, scope, missing=True)
             if response.status_code == 404:
