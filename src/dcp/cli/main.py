@@ -31,6 +31,7 @@ VERBS = {
     "registry": ("dcp.cli.registry:app", "Say who may push and pull; set up the registries of sites."),
     "simulate": ("dcp.cli.simulate:simulate", "Run the engine on a virtual clock, with faults, from a seed."),
     "mirror": ("dcp.cli.mirror:mirror", "Run a mirror: a cache of a registry that passes images on as they arrive."),
+    "lab": ("dcp.cli.lab:lab", "Make real container hosts on this machine, for tests and trying out."),
     "demo": ("dcp.cli.demo:demo", "Let an application ride out a surge on this machine."),
 }
 """Verb: where it is, and its line in the list of verbs (the first line of its own help)."""
@@ -103,7 +104,9 @@ class VerbGroup(TyperGroup):
             raise typer.Exit(2 if isinstance(error, InvalidInput | NotFound) else 1) from error
 
 
-def _command(function: Callable[..., Any], name: str, line: str | None) -> Any:
+def _command(function: Callable[..., Any] | typer.Typer, name: str, line: str | None) -> Any:
+    if isinstance(function, typer.Typer):
+        return typer.main.get_command(function)
     alone = typer.Typer(add_completion=False)
     alone.command(name=name, help=line)(function)
     return typer.main.get_command(alone)
