@@ -47,7 +47,7 @@ def up(
     dcp.yaml into the lab's directory, for `dcp serve --config`.
     """
     folder = _folder(name, directory)
-    given = {
+    given: dict[str, Any] = {
         "hosts": hosts,
         "sites": sites,
         "cpu_millis": None if cpus is None else parse_cpu_millis(cpus),
@@ -114,7 +114,9 @@ def mend(host: HostName, name: Name = "dcp", directory: Directory = None) -> Non
 def _show(lab: Lab, json: bool) -> None:
     rows = _run(_look(lab))
     if json:
-        print_json({"name": lab.spec.name, "directory": str(lab.directory), "hosts": rows, "config": str(lab.platform_file)})
+        print_json(
+            {"name": lab.spec.name, "directory": str(lab.directory), "hosts": rows, "config": str(lab.platform_file)}
+        )
         return
     listing = table("host", "site", "address", "engine", "containers", "socket", numbers=("containers",))
     for row in rows:
