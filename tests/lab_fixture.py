@@ -6,8 +6,8 @@
         lab.hosts[0].engine_unix, lab.hosts[0].engine_tls, lab.client
 
 Missing root or programs skip on a user's machine and fail in CI. Several runs may go on at once on one machine: each
-takes a network of its own (10.120.0.0/16 to 10.129.0.0/16), and removes what a killed run left in it. A test that leaves
-a host cut, an engine dead or containers behind spoils the next: put right what you break.
+takes a network of its own (10.120.0.0/16 to 10.129.0.0/16), and removes what a killed run left in it. A test that
+leaves a host cut, an engine dead or containers behind spoils the next: put right what you break.
 """
 
 import asyncio

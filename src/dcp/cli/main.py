@@ -104,9 +104,7 @@ class VerbGroup(TyperGroup):
             raise typer.Exit(2 if isinstance(error, InvalidInput | NotFound) else 1) from error
 
 
-def _command(function: Callable[..., Any] | typer.Typer, name: str, line: str | None) -> Any:
-    if isinstance(function, typer.Typer):
-        return typer.main.get_command(function)
+def _command(function: Callable[..., Any], name: str, line: str | None) -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(name=name, help=line)(function)
     return typer.main.get_command(alone)
