@@ -10,6 +10,8 @@ from dcp.hosts import states as host_states
 from dcp.hosts.states import HostState
 from dcp.images import states as copy_states
 from dcp.images.states import CopyState
+from dcp.images.warming import states as warming_states
+from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.orchestration.services import states as instance_states
 from dcp.orchestration.services.states import InstanceState
 
@@ -29,6 +31,8 @@ def _section(title: str) -> dict[str, frozenset[str]]:
         ("Instance", instance_states.TRANSITIONS),
         ("Host", host_states.TRANSITIONS),
         ("Image copy", copy_states.TRANSITIONS),
+        ("Image on a host", warming_states.HOST_IMAGE),
+        ("Mirror", warming_states.MIRROR),
     ],
 )
 def test_the_page_lists_every_state_and_step(title: str, table: dict[StrEnum, frozenset[StrEnum]]) -> None:
@@ -40,3 +44,5 @@ def test_every_state_has_a_row() -> None:
     assert set(instance_states.TRANSITIONS) == set(InstanceState)
     assert set(host_states.TRANSITIONS) == set(HostState)
     assert set(copy_states.TRANSITIONS) == set(CopyState)
+    assert set(warming_states.HOST_IMAGE) == set(HostImageState)
+    assert set(warming_states.MIRROR) == set(MirrorState)

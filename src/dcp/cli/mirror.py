@@ -28,7 +28,7 @@ def mirror(
     ] = None,
     parent: Annotated[
         list[str] | None,
-        typer.Option(envvar="DCP_MIRROR_PARENTS", help="URL of a mirror to take from; with several, a part from each."),
+        typer.Option(envvar="DCP_MIRROR_PARENTS", help="URL of a mirror to take from; a part from each of several."),
     ] = None,
     directory: Annotated[
         Path, typer.Option(envvar="DCP_MIRROR_DIRECTORY", help="Where blobs are kept; one mirror at a time.")
@@ -55,7 +55,7 @@ def mirror(
     settings = MirrorSettings(
         name=name or f"{socket.gethostname()}:{port}",
         directory=directory,
-        route=Route(_urls("--parent", parent or []), _urls("--registry", registry or [])),
+        route=Route(_stripes(parent or []), _urls("--registry", registry or [])),
         host=host,
         port=port,
         capacity_bytes=_capacity(capacity),
@@ -64,7 +64,7 @@ def mirror(
         certificate_file=tls_certificate,
         key_file=tls_key,
     )
-    if not settings.route.parents and not settings.route.registries and not settings.control_token:
+    if not settings.route.stripes and not settings.route.registries and not settings.control_token:
         _refuse("--registry", "neither a registry nor a parent is named", "name one, or set DCP_MIRROR_TOKEN")
 
     def ready(taken: int) -> None:
@@ -97,6 +97,11 @@ def _urls(option: str, given: list[str]) -> tuple[str, ...]:
         if not url.startswith(("http://", "https://")):
             _refuse(option, f"{url} is no URL", "such as http://10.0.0.1:5000")
     return urls
+
+
+def _stripes(given: list[str]) -> tuple[tuple[str, ...], ...]:
+    """One stripe for each parent; behind a comma those to turn to when it fails. A dash: from the registries."""
+    return tuple(() if text == "-" else _urls("--parent", [text]) for part in given for text in part.split())
 
 
 def _capacity(text: str) -> int:

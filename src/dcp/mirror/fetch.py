@@ -125,7 +125,7 @@ class Fetch:
 
     def _stripes(self) -> list[list[tuple[int, int]]]:
         """Return the runs of bytes (start, end) that each stripe fills, in order."""
-        count = len(self._upstreams.route.parents)
+        count = len(self._upstreams.route.stripes)
         pieces = len(self._written)
         if count < 2 or pieces < 2 or self._alone:
             return [[(0, self.size)]]

@@ -13,25 +13,24 @@ PIECE_BYTES = 4 * MIB
 class Route:
     """Where a mirror gets what it does not have. URLs without a trailing slash.
 
-    `parents` are mirrors: with several, a blob is cut into pieces and piece i comes from parent i modulo their number,
-    so that no parent has to send the whole of it. `registries` are asked in their order when a parent fails, and first
-    for whether a reader may read.
+    Each stripe names mirrors: a parent, and those to turn to when it fails. With several stripes a large blob is cut
+    into pieces and piece i belongs to stripe i modulo their number, so that no parent has to send the whole of it.
+    After the mirrors of a stripe, and where it names none, come the registries in their order. They are also asked
+    first for whether a reader may read.
     """
 
-    parents: tuple[str, ...] = ()
+    stripes: tuple[tuple[str, ...], ...] = ()
     registries: tuple[str, ...] = ()
 
     def order(self, stripe: int) -> tuple[str, ...]:
-        """Return every upstream, the one of this stripe first, then the registries, then the other parents."""
-        if not self.parents:
+        """Return the upstreams of a stripe, the one to ask first in front."""
+        if not self.stripes:
             return self.registries
-        first = self.parents[stripe % len(self.parents)]
-        others = tuple(parent for parent in self.parents if parent != first)
-        return (first, *self.registries, *dict.fromkeys(others))
+        return (*self.stripes[stripe % len(self.stripes)], *self.registries)
 
     def authorities(self) -> tuple[str, ...]:
-        """Return every upstream, registries first."""
-        return (*self.registries, *dict.fromkeys(self.parents))
+        """Return every upstream once, registries first."""
+        return (*self.registries, *dict.fromkeys(url for stripe in self.stripes for url in stripe))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ def status_of(mirror: Mirror) -> dict[str, Any]:
     counters, route = mirror.counters, mirror.upstreams.route
     return {
         "name": mirror.settings.name,
-        "route": {"parents": list(route.parents), "registries": list(route.registries)},
+        "route": {"stripes": [list(stripe) for stripe in route.stripes], "registries": list(route.registries)},
         "disk": {
             "used_bytes": mirror.disk.used_bytes,
             "capacity_bytes": mirror.disk.capacity_bytes,

@@ -28,7 +28,7 @@ class _Form(BaseModel):
 
 
 class _RouteForm(_Form):
-    parents: list[str] = []
+    stripes: list[list[str]] = []
     registries: list[str] = []
 
 
@@ -52,10 +52,11 @@ class WarmOrder:
 def read_route(body: bytes) -> Route:
     """Return the route that a request holds. Raises BadOrder."""
     form = _read(_RouteForm, body)
-    for url in (*form.parents, *form.registries):
+    for url in (*form.registries, *(url for stripe in form.stripes for url in stripe)):
         if not url.startswith(("http://", "https://")):
             raise BadOrder(f"{url} is no URL of an upstream")
-    return Route(tuple(url.rstrip("/") for url in form.parents), tuple(url.rstrip("/") for url in form.registries))
+    stripes = tuple(tuple(url.rstrip("/") for url in stripe) for stripe in form.stripes)
+    return Route(stripes, tuple(url.rstrip("/") for url in form.registries))
 
 
 def read_warm_order(body: bytes) -> WarmOrder:

@@ -136,7 +136,7 @@ async def mirror_at(
     settings = MirrorSettings(
         name=name,
         directory=folder,
-        route=Route(parents, registries),
+        route=Route(tuple((url,) for url in parents), registries),
         host="127.0.0.1",
         port=port,
         control_token="control",

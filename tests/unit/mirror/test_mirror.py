@@ -202,7 +202,7 @@ async def test_routes_in_a_circle_end_at_the_registry(tmp_path: Path) -> None:
         mirror_at(tmp_path / "a", registry.url, name="a") as first,
         mirror_at(tmp_path / "b", registry.url, parents=(first.url,), name="b") as second,
     ):
-        route = {"parents": [second.url], "registries": [registry.url]}
+        route = {"stripes": [[second.url]], "registries": [registry.url]}
         async with first.session.put(f"{first.url}/mirror/route", json=route, headers=CONTROL) as put:
             assert put.status == 200
         await second.pull(image)
