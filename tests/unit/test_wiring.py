@@ -34,7 +34,7 @@ async def test_haproxy_is_wired_with_what_it_was_told_and_a_folder_of_its_own(tm
     assert isinstance(context.balancer, HAProxyBalancer)
     with pytest.raises(Unavailable, match=r"no program /nowhere/haproxy .*Debian package haproxy.*balancer\.binary"):
         await context.balancer.ensure_running()
-    written = (tmp_path / "balancer" / "haproxy" / "configuration" / "common.cfg").read_text()
+    written = (tmp_path / "balancer" / "haproxy" / "common.cfg").read_text()
     assert "hard-stop-after 7000ms" in written
     await unwire(context)
 

@@ -135,28 +135,30 @@ class HAProxyBalancer:
 
     @asynccontextmanager
     async def _counting_on(self) -> AsyncIterator[None]:
-        """Write down what was counted before and after the serving process may have been replaced."""
-        await self._remember()
-        try:
-            yield
-        finally:
-            # Whoever reads the counters next writes them down as well.
-            with suppress(DriverError):
-                await self._remember()
+        """Write down what the serving process has counted by the time that it takes nothing new any more."""
+        async with self._api.held():
+            await self._remember(with_current=True)
+            try:
+                yield
+            finally:
+                # Whoever reads the counters next writes down those of processes that still run by then.
+                with suppress(DriverError):
+                    await self._remember()
 
-    async def _remember(self) -> dict[ServiceKey, Traffic]:
-        """Return the sums of all processes, and write down what those that leave have counted."""
+    async def _remember(self, *, with_current: bool = False) -> dict[ServiceKey, Traffic]:
+        """Return the sums of all processes, and write down what those that leave (or may leave now) have counted."""
         workers = await self._api.workers()
         master = self._master()
         live = await self._live(workers)
         kept = counters.from_document(master, self._directory.counted())
+        live = counters.not_less(live, kept)
         total = counters.add_up(live, kept)
-        remembered = counters.to_keep(live, kept, workers.current)
+        remembered = counters.to_keep(live, kept, None if with_current else workers.current)
         if remembered:
             self._directory.write_counted(counters.to_document(master, remembered))
         return total
 
-    async def _live(self, workers: Workers) -> dict[int, dict[ServiceKey, Traffic]]:
+    async def _live(self, workers: Workers) -> dict[int, counters.Counted]:
         pids = (*workers.leaving, *(() if workers.current is None else (workers.current,)))
         read = await asyncio.gather(*(self._read(pid) for pid in pids))
         return {pid: counted for pid, counted in zip(pids, read, strict=True) if counted is not None}

@@ -2,6 +2,7 @@
 
 The counters of processes that are being replaced are written down: when one has ended, what was read of it last is
 added. By then it takes nothing new, and what it had under way is counted as answered, since it ends only after that.
+A process that is being replaced soon forgets its table of latencies, so what was read before is kept.
 When the master itself was ended all counters start anew.
 """
 
@@ -22,6 +23,11 @@ def add_up(live: Mapping[int, Counted], kept: Mapping[int, Counted]) -> dict[Ser
         for service, counted in (live[pid] if pid in live else settled(kept[pid])).items():
             total[service] = plus(total[service], counted) if service in total else counted
     return total
+
+
+def not_less(live: Mapping[int, Counted], kept: Mapping[int, Counted]) -> dict[int, Counted]:
+    """Return what processes that run say, and where that is less than they said before, what they said before."""
+    return {pid: {**kept.get(pid, {}), **_at_least(counted, kept.get(pid, {}))} for pid, counted in live.items()}
 
 
 def to_keep(live: Mapping[int, Counted], kept: Mapping[int, Counted], current: int | None) -> dict[int, Counted]:
@@ -45,6 +51,20 @@ def plus(left: Traffic, right: Traffic) -> Traffic:
         left.failed + right.failed,
         left.waiting + right.waiting,
         tuple(a + b for a, b in zip(left.by_latency, right.by_latency, strict=True)),
+    )
+
+
+def _at_least(counted: Counted, before: Counted) -> dict[ServiceKey, Traffic]:
+    return {service: _larger(one, before[service]) if service in before else one for service, one in counted.items()}
+
+
+def _larger(now: Traffic, before: Traffic) -> Traffic:
+    return Traffic(
+        max(now.arrived, before.arrived),
+        max(now.answered, before.answered),
+        max(now.failed, before.failed),
+        now.waiting,
+        tuple(max(pair) for pair in zip(now.by_latency, before.by_latency, strict=True)),
     )
 
 

@@ -5,8 +5,9 @@
       proxy                 "PID START_TICKS BOOT_ID" of the master that was started or found last
       routes.json           the routes that were set last, whether or not their port could be had
       endpoints/NAME.json   fence and endpoints of one service; stays when its route goes, so that no fence is lost
-      configuration/        what HAProxy reads when it starts and at every reload: `common.cfg` and NAME.cfg for each
-                            route that is served, with the present servers: whoever restarts it, they are right
+      common.cfg            what HAProxy reads first when it starts and at every reload
+      served/NAME.cfg       what it reads then: each route that is served with its present servers, so that they are
+                            right whoever restarts it
       counted.json          what processes that were replaced have counted, see `counters`
       master.sock runtime.sock    HAProxy's own, for this user only
       proxy.log             what it says
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from dcp.drivers.balancers.haproxy.configuration import section
-from dcp.drivers.balancers.haproxy.names import is_service, proxy_name
+from dcp.drivers.balancers.haproxy.names import proxy_name
 from dcp.drivers.runtimes.process.directory import Lock, take_lock, write_file
 from dcp.drivers.runtimes.process.processes import Leader
 from dcp.kernel.clock import Clock
@@ -35,6 +36,7 @@ from dcp.kernel.errors import DriverError, LeaseLost
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route
 
+COMMON, SERVED = "common.cfg", "served"
 LOCK_BOUND_S = 10.0
 _LOCK_POLL_S = 0.002
 _KEPT_LOG_BYTES = 4 << 20
@@ -56,8 +58,8 @@ class BalancerDirectory:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._endpoints = self.root / "endpoints"
-        self.configuration = self.root / "configuration"
-        for folder in (self.root, self._endpoints, self.configuration):
+        self._served = self.root / SERVED
+        for folder in (self.root, self._endpoints, self._served):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.log = self.root / "proxy.log"
         self._proxy = self.root / "proxy"
@@ -123,12 +125,12 @@ class BalancerDirectory:
             write_file(self._endpoints / f"{proxy_name(service)}.json", json.dumps(asdict(wanted)))
 
     def write_common(self, text: str) -> None:
-        _write_if_different(self.configuration / "common.cfg", text)
+        _write_if_different(self.root / COMMON, text)
 
     def write_section(self, route: Route) -> None:
         """Make the route's file what it must be with the present endpoints. Needs the lock."""
         text = section(route, self.told(route.service).endpoints)
-        _write_if_different(self.configuration / f"{proxy_name(route.service)}.cfg", text)
+        _write_if_different(self._served / f"{proxy_name(route.service)}.cfg", text)
 
     def write_sections(self, routes: Iterable[Route]) -> None:
         """Make the files those of these routes, no others. Needs the lock."""
@@ -158,7 +160,7 @@ class BalancerDirectory:
             return
 
     def _sections(self) -> dict[str, Path]:
-        return {path.stem: path for path in self.configuration.glob("*.cfg") if is_service(path.stem)}
+        return {path.stem: path for path in self._served.glob("*.cfg")}
 
 
 def _busy() -> DriverError:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dcp.drivers.balancers.haproxy.configuration import MASTER_SOCKET
-from dcp.drivers.balancers.haproxy.directory import BalancerDirectory
+from dcp.drivers.balancers.haproxy.directory import COMMON, SERVED, BalancerDirectory
 from dcp.drivers.balancers.haproxy.runtime_api import RuntimeApi
 from dcp.drivers.balancers.waiting import wait_until
 from dcp.drivers.runtimes.process.processes import (
@@ -142,7 +142,8 @@ class Proxy:
 
     def _execute(self, binary: Path) -> int:
         root = self._directory.root
-        command = [str(binary), "-W", "-S", f"unix@{MASTER_SOCKET},mode,600", "-C", str(root), "-f", "configuration"]
+        command = [str(binary), "-W", "-S", f"unix@{MASTER_SOCKET},mode,600", "-C", str(root)]
+        command += ["-f", COMMON, "-f", SERVED]
         environment = {"PATH": os.defpath, OWNER_VARIABLE: self._directory.owner}
         log = os.open(self._directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:

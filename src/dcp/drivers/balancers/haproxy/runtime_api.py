@@ -7,7 +7,8 @@ bytes. While the master reloads it refuses connections for some 50 ms; whoever a
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dcp.drivers.balancers.haproxy.answers import Workers, read_workers
@@ -41,6 +42,22 @@ class RuntimeApi:
     async def reload(self) -> None:
         """Let the master replace itself and start a new serving process. Returns before it has."""
         await self._patiently(MASTER_SOCKET, "reload", question=False)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Keep the process that serves now from ending: it waits for its last connection, and this is one."""
+        try:
+            async with asyncio.timeout(ANSWER_BOUND_S):
+                reader, writer = await _connect(self._root, RUNTIME_SOCKET)
+                # Its prompt shows that this process has taken the connection, and not one that comes after it.
+                writer.write(b"prompt\n")
+                await reader.readuntil(b"> ")
+        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+            raise DriverError(f"the proxy does not run or does not answer: {error!r}") from error
+        try:
+            yield
+        finally:
+            writer.close()
 
     async def stat(self, kinds: int, proxy: str = "-1", pid: int | None = None) -> str:
         """Return a table of statistics; of the serving process, or of the one named."""
@@ -91,12 +108,16 @@ class RuntimeApi:
         return await self.ready()
 
 
-async def _ask(root: Path, socket: str, line: str) -> str:
+async def _connect(root: Path, socket: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{socket}")
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/{socket}")
     finally:
         os.close(folder)
+
+
+async def _ask(root: Path, socket: str, line: str) -> str:
+    reader, writer = await _connect(root, socket)
     try:
         writer.write(line.encode() + b"\n")
         writer.write_eof()
