@@ -3,6 +3,8 @@
 Its words mean (tried with 2.6): a backend's `stot` counts requests when they arrive, `hrsp_*` when they are complete;
 `scur` are those under way, without idle connections; `srv_abrt` are answers that an instance cut off, `cli_abrt`
 requests whose client went away, and both are counted among the statuses too (a client that saw nothing as 400).
+A request on a kept connection whose instance ended before it answered has no status at all: HAProxy then closes the
+connection without a word, so that the client sends it again. It is the rest that no other counter explains.
 """
 
 import csv
@@ -97,10 +99,11 @@ def _traffic(row: Mapping[str, str], bands: tuple[int, ...]) -> Traffic:
     number = {word: int(value) for word, value in row.items() if value and value.isdigit()}
     cut, gone = number["srv_abrt"], number["cli_abrt"]
     complete = sum(number[f"hrsp_{kind}"] for kind in ("1xx", "2xx", "3xx", "4xx", "other"))
+    without_a_word = max(0, number["stot"] - number["scur"] - complete - number["hrsp_5xx"])
     return Traffic(
         arrived=number["stot"],
         answered=max(0, complete - cut - gone),
-        failed=number["hrsp_5xx"] + cut,
+        failed=number["hrsp_5xx"] + cut + without_a_word,
         waiting=number["scur"],
         by_latency=tuple(accumulate(bands)),
     )

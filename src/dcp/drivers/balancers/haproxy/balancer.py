@@ -51,15 +51,14 @@ class HAProxyBalancer:
         self._api = RuntimeApi(self._directory.root, clock)
         self._proxy = Proxy(self._directory, clock, binary)
         text = common(workers, hard_stop_after_s)
+        self._said: dict[int, counters.Counted] = {}
         self._routing = Routing(self._directory, self._proxy, self._api, clock, text)
 
     async def ensure_running(self) -> None:
         self._directory.trim_log()
         if not (self._proxy.running() and await self._api.ready()):
             async with self._directory.locked():
-                if self._proxy.found():
-                    await self._proxy.wait_ready(self._api)
-                else:
+                if not (self._proxy.found() and await self._proxy.serves(self._api)):
                     self._routing.prepare()
                     await self._proxy.start(self._api)
         if not await self._routing.in_force():
@@ -151,7 +150,9 @@ class HAProxyBalancer:
         master = self._master()
         live = await self._live(workers)
         kept = counters.from_document(master, self._directory.counted())
-        live = counters.not_less(live, kept)
+        # With several threads numbers of one answer can be of different moments, and one too high for once.
+        live = counters.not_less(live, {**self._said, **kept})
+        self._said = dict(live)
         total = counters.add_up(live, kept)
         remembered = counters.to_keep(live, kept, None if with_current else workers.current)
         if remembered:

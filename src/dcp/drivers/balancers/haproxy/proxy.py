@@ -83,19 +83,20 @@ class Proxy:
         stat = read_stat(pid)
         if stat is not None:
             self._directory.write_leader(Leader(pid, stat.start_ticks, boot_id()))
-        await self.wait_ready(api)
+        if not await self.serves(api):
+            words = f"the proxy ended as soon as it was started: {self.last_trouble()}"
+            raise DriverError(words, hint=f"see {self._directory.log}")
 
-    async def wait_ready(self, api: RuntimeApi) -> None:
-        """Return once the proxy serves. DriverError: it has ended, or does not serve in START_BOUND_S."""
+    async def serves(self, api: RuntimeApi) -> bool:
+        """Return True once the proxy serves, False once it has ended. DriverError: neither in START_BOUND_S."""
 
         async def decided() -> bool:
             return not self.running() or await api.ready()
 
-        see_log = f"see {self._directory.log}"
         if not await wait_until(self._clock, decided, START_BOUND_S):
-            raise DriverError(f"the proxy runs but does not serve after {START_BOUND_S:g} s", hint=see_log)
-        if not self.running():
-            raise DriverError(f"the proxy ended as soon as it was started: {self.last_trouble()}", hint=see_log)
+            words = f"the proxy runs but does not serve after {START_BOUND_S:g} s"
+            raise DriverError(words, hint=f"see {self._directory.log}")
+        return self.running()
 
     async def stop(self) -> None:
         """End the proxy: SIGTERM to the master, then SIGKILL to all. Absent is success."""
@@ -113,8 +114,9 @@ class Proxy:
             lines = self._directory.log.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return "without a word"
-        complaints = [line for line in lines if line.startswith("[ALERT]")]
-        return complaints[-1].partition(" : ")[2] if complaints else "without a word"
+        complaints = [line.partition(" : ")[2] for line in lines if line.startswith("[ALERT]")]
+        telling = [words for words in complaints if "Some protocols failed" not in words]
+        return telling[-1] if telling else "without a word"
 
     def _recorded(self) -> Stat | None:
         leader = self._directory.leader()

@@ -88,9 +88,8 @@ class Routing:
 
         if not await wait_until(self._clock, decided, RELOAD_BOUND_S):
             raise DriverError(f"the proxy has not reloaded in {RELOAD_BOUND_S:g} s", hint=f"see {self._directory.log}")
-        if not self._proxy.running():
+        if not await self._proxy.serves(self._api):
             raise DriverError(f"the proxy ended while it reloaded: {self._proxy.last_trouble()}")
-        await self._proxy.wait_ready(self._api)
         if not await wait_until(self._clock, self._others_finish, RELOAD_BOUND_S):
             raise DriverError(f"a replaced process of the proxy takes requests after {RELOAD_BOUND_S:g} s")
 
