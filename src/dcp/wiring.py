@@ -11,8 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from dcp.engine.context import Context
 from dcp.engine.images.sites import ImageSites, SiteRegistry
+from dcp.engine.registry.configuration import upload_secret
 from dcp.engine.registry.tokens import TokenServer
 from dcp.hosts.ports import HostSource
+from dcp.images.access.model import AccountKind
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import InvalidInput, Problem, Unavailable
 from dcp.orchestration.services.ports import OneRuntime, Runtimes
@@ -64,6 +66,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
 
     Raises Unavailable for a driver that cannot be loaded.
     """
+    token_server = make_token_server(settings, state, database, clock)
     return Context(
         controller_id=controller_id,
         clock=clock,
@@ -72,8 +75,8 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         balancer=make_balancer(settings, state, clock),
         sources=tuple(make_source(source, settings, state, clock) for source in settings.sources),
         settings=settings.engine,
-        token_server=make_token_server(settings, state, database, clock),
-        images=make_image_sites(settings.registry, clock),
+        token_server=token_server,
+        images=make_image_sites(settings.registry, clock, token_server),
     )
 
 
@@ -152,7 +155,7 @@ def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -
     return made
 
 
-def make_image_sites(chosen: RegistrySettings, clock: Clock) -> ImageSites | None:
+def make_image_sites(chosen: RegistrySettings, clock: Clock, tokens: TokenServer) -> ImageSites | None:
     """Return the sites with a driver for each registry; None where no registry is configured.
 
     Raises InvalidInput where a password or certificate cannot be read.
@@ -162,21 +165,24 @@ def make_image_sites(chosen: RegistrySettings, clock: Clock) -> ImageSites | Non
     return ImageSites(
         name=chosen.name,
         sites=tuple(one.site for one in chosen.sites),
-        registries={one.site.name: make_registry(one, clock) for one in chosen.sites},
+        registries={one.site.name: make_registry(one, clock, tokens) for one in chosen.sites},
         limits=chosen.limits,
         accounts=frozenset(one.username for one in chosen.sites if one.username),
     )
 
 
-def make_registry(chosen: SiteSettings, clock: Clock) -> SiteRegistry:
-    """Return the driver of one site's registry."""
+def make_registry(chosen: SiteSettings, clock: Clock, tokens: TokenServer) -> SiteRegistry:
+    """Return the driver of one site's registry. Where dcp itself gives the tokens, it needs no password of its own."""
     distribution = load("registry/distribution")
-    password = _password(chosen) if chosen.password_file else ""
-    address = distribution.RegistryAddress(
-        chosen.site.registry_url,
-        distribution.Credentials(chosen.username, password),
-        Path(chosen.ca) if chosen.ca else None,
-    )
+
+    def own() -> Any:
+        found = tokens.identities.own(AccountKind.REPLICATION)
+        return distribution.Credentials(found.name, found.password)
+
+    known = chosen.username and distribution.Credentials(chosen.username, _password(chosen))
+    ca = Path(chosen.ca) if chosen.ca else None
+    secret = upload_secret(tokens.vault, chosen.site.name) if chosen.kind == "distribution" else ""
+    address = distribution.RegistryAddress(chosen.site.registry_url, known or own, ca, secret)
     driver = load(f"registry/{chosen.kind}")
     made: SiteRegistry = getattr(driver, f"{chosen.kind.capitalize()}Registry")(address, clock)
     return made

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
@@ -166,6 +167,19 @@ async def an_upload_that_nobody_knows_begins_anew(rig: Rig) -> None:
     assert (begun.offset_bytes, begun.complete) == (0, False)
     await rig.registry.finish_upload(await rig.registry.append_upload(begun, b"abc"))
     assert await rig.registry.blob_size("shop/web", digest) == 3
+
+
+@case
+async def bytes_that_arrived_unheard_are_not_sent_again(rig: Rig) -> None:
+    content = os.urandom(1_500_000)
+    upload = await rig.registry.begin_upload("shop/web", digest_of(content))
+    upload = replace(await rig.registry.append_upload(upload, content[:500_000]), pending_bytes=500_000)
+    await rig.registry.append_upload(upload, content[500_000:1_000_000])
+    registry = rig.again()
+    resumed = await registry.begin_upload("shop/web", digest_of(content), resume=upload)
+    assert resumed.offset_bytes == 1_000_000
+    await registry.finish_upload(await registry.append_upload(resumed, content[1_000_000:]))
+    assert await read(registry, "shop/web", digest_of(content)) == content
 
 
 @case

@@ -30,26 +30,21 @@ def free_port() -> int:
 
 
 class RegistryProcess:
-    """One registry on a loopback port with its storage below `folder`. `extra` is YAML of more settings."""
+    """One registry on a loopback port with its storage below `folder`, configured by `text` or as open to everybody."""
 
-    def __init__(self, folder: Path, *, extra: str = "", port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, text: str = "", port: int | None = None) -> None:
         self._program = require_registry()
         self.folder = folder
         self.storage = folder / "storage"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._extra = extra
+        self.text = text
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.storage.mkdir(parents=True, exist_ok=True)
         file = self.folder / "registry.yml"
-        file.write_text(
-            "version: 0.1\n"
-            "log: {level: error, accesslog: {disabled: true}}\n"
-            f"storage: {{filesystem: {{rootdirectory: {self.storage}}}, delete: {{enabled: true}}}}\n"
-            f"http: {{addr: '127.0.0.1:{self.port}', secret: of-this-test}}\n" + self._extra
-        )
+        file.write_text(self.text or self._open())
         with (self.folder / "registry.log").open("ab") as log:
             self._process = subprocess.Popen([self._program, "serve", str(file)], stdout=log, stderr=log)
         until = time.monotonic() + START_LIMIT_S
@@ -63,6 +58,14 @@ class RegistryProcess:
                 time.sleep(0.02)
         self.kill()
         pytest.fail(f"the registry does not answer: {(self.folder / 'registry.log').read_text()[-2000:]}")
+
+    def _open(self) -> str:
+        return (
+            "version: 0.1\n"
+            "log: {level: error, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self.storage}}}, delete: {{enabled: true}}}}\n"
+            f"http: {{addr: '127.0.0.1:{self.port}', secret: of-this-test}}\n"
+        )
 
     def kill(self) -> None:
         """End it as a loss of power would."""

@@ -29,7 +29,8 @@ class ProcessRig:
         self.registry: Both = self.again()
 
     def again(self) -> Both:
-        registry = DistributionRegistry(RegistryAddress(self._process.url), SystemClock())
+        address = RegistryAddress(self._process.url, upload_secret="of-this-test")
+        registry = DistributionRegistry(address, SystemClock())
         self._made.append(registry)
         return registry
 

@@ -19,6 +19,8 @@ class Upload:
     location: str = ""
     offset_bytes: int = 0
     complete: bool = False
+    pending_bytes: int = 0
+    """Bytes that are sent next. Who goes on after a crash cannot know whether they arrived; the registry can."""
 
 
 class Registry(Protocol):

@@ -69,12 +69,15 @@ def holding(connection: Connection, site: str, blob_digest: str) -> str:
 def upload(connection: Connection, site: str, repository: str, digest: str) -> Upload | None:
     """Return where the upload of a blob stands, as far as it was written down."""
     row = connection.execute(select(image_uploads).where(*_same(site, repository, digest))).first()
-    return Upload(row.repository, row.digest, row.location, row.offset_bytes) if row else None
+    if row is None:
+        return None
+    return Upload(row.repository, row.digest, row.location, row.offset_bytes, pending_bytes=row.pending_bytes)
 
 
 def put_upload(connection: Connection, site: str, at: Upload, now: float) -> None:
     """Write down where an upload stands."""
-    values = {"location": at.location, "offset_bytes": at.offset_bytes, "at": now}
+    place = {"location": at.location, "offset_bytes": at.offset_bytes, "pending_bytes": at.pending_bytes}
+    values = {**place, "at": now}
     changed = connection.execute(update(image_uploads).where(*_same(site, at.repository, at.digest)).values(**values))
     if changed.rowcount == 0:
         connection.execute(

@@ -182,6 +182,7 @@ image_uploads = Table(
     Column("digest", NAME, primary_key=True),
     Column("location", Text, nullable=False),
     Column("offset_bytes", BigInteger, nullable=False),
+    Column("pending_bytes", BigInteger, nullable=False),
     Column("at", SECONDS, nullable=False),
 )
 

@@ -89,7 +89,7 @@ def test_a_push_is_wanted_everywhere_and_looked_at_where_it_came() -> None:
         "cloud": "pushed",
     }
     assert ledger.head is not None and ledger.head.digest == OLD
-    ledger.expect_reasons("pushed")
+    ledger.expect_reasons("wanted")
 
 
 def test_hearing_it_again_changes_nothing_that_counts() -> None:
@@ -99,7 +99,7 @@ def test_hearing_it_again_changes_nothing_that_counts() -> None:
     ledger.push("east", OLD, 10.0)
     assert ledger.state(OLD, "west") == CopyState.PRESENT
     assert ledger.state(OLD, "east") == CopyState.WANTED, "its tag is looked at once more"
-    ledger.expect_reasons("pushed")
+    ledger.expect_reasons("wanted")
 
 
 def test_an_overwrite_that_saw_the_first_is_no_conflict() -> None:
@@ -107,7 +107,7 @@ def test_an_overwrite_that_saw_the_first_is_no_conflict() -> None:
     ledger.push("east", OLD, 10.0)
     ledger.arrive(OLD)
     ledger.push("west", NEW, 20.0)
-    ledger.expect_reasons("pushed", "pushed")
+    ledger.expect_reasons("wanted", "wanted")
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -117,7 +117,7 @@ def test_of_two_pushes_at_once_the_last_wins_whichever_is_heard_first(reverse: b
     for site, digest, at in reversed(pushes) if reverse else pushes:
         ledger.push(site, digest, at, now=11.0)
     assert ledger.head is not None and ledger.head.digest == NEW
-    ledger.expect_reasons("pushed", "pushed", "conflict")
+    ledger.expect_reasons("wanted", "superseded" if reverse else "wanted", "conflict")
     assert ledger.events[-1].numbers["other"] == (NEW if reverse else OLD)
     assert {copy.digest for copy in ledger.copies.values()} == {OLD, NEW}, "both are kept everywhere"
     assert ledger.state(NEW, "east") == CopyState.WANTED, "its tag has to be set right there"
@@ -168,7 +168,7 @@ def test_a_site_that_lost_everything_is_filled_again() -> None:
     ledger.compare("east", None, looked_at=20.0, has=())
     assert ledger.state(OLD, "east") == CopyState.WANTED
     assert ledger.state(OLD, "west") == CopyState.PRESENT
-    ledger.expect_reasons("pushed", "copy-lost")
+    ledger.expect_reasons("wanted", "copy-lost")
 
 
 def test_what_arrived_after_the_look_began_is_not_lost() -> None:
@@ -198,7 +198,7 @@ def test_a_site_on_its_way_is_not_taken_for_a_push() -> None:
     ledger.push("east", NEW, 20.0)
     ledger.compare("west", OLD, looked_at=30.0)
     assert ledger.head is not None and ledger.head.digest == NEW
-    ledger.expect_reasons("pushed", "pushed")
+    ledger.expect_reasons("wanted", "wanted")
 
 
 def test_a_follower_is_set_right_and_never_believed() -> None:

@@ -8,7 +8,7 @@ send it once.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -25,8 +25,9 @@ from dcp.store.leases import Lease
 
 PARALLEL_BLOBS = 3
 """Of one image at once."""
-CHUNK_BYTES = 4 << 20
-"""Sent at once and then written down: what a crash can cost, and what a slow line is kept busy with."""
+CHUNK_BYTES = 1 << 20
+"""Sent at once and then written down. So much fits into the buffers of a connection, and arrives whole or not at all
+also when the controller is killed."""
 SMALLEST_CHUNK_BYTES = 256 << 10
 CONFIGURATION_LIMIT_BYTES = 1 << 20
 
@@ -225,7 +226,9 @@ class _Bringing:
             after = await self._target.append_upload(upload, chunk)
         self.progress.moved_bytes += len(chunk)
         self.progress.there_bytes += len(chunk)
-        await self._note(after)
+        await self._note(
+            replace(after, pending_bytes=min(self._copier.chunk_bytes, blob.size_bytes - after.offset_bytes))
+        )
         return after
 
     @asynccontextmanager

@@ -38,7 +38,7 @@ storage:
   delete: {{enabled: true}}
 http:
   addr: {quoted(place.listens)}
-  secret: {quoted(vault.derive(f"http secret of site {place.site}"))}
+  secret: {quoted(upload_secret(vault, place.site))}
   headers: {{X-Content-Type-Options: [nosniff]}}
 auth:
   token:
@@ -56,3 +56,8 @@ notifications:
       backoff: 2s
       ignore: {{mediatypes: [application/octet-stream]}}
 """
+
+
+def upload_secret(vault: Vault, site: str) -> str:
+    """Return what the registries of a site seal the addresses of uploads with."""
+    return vault.derive(f"http secret of site {site}")

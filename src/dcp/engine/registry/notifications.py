@@ -14,6 +14,7 @@ from dcp.images.access.model import DELETE, PULL, PUSH, ImagePush
 from dcp.images.access.ports import Vault
 from dcp.images.manifests import ACCEPTED
 from dcp.images.model import is_digest, is_repository, is_tag
+from dcp.images.replication.model import COPIER, COPIER_AGENT
 from dcp.kernel.errors import InvalidInput, Problem
 from dcp.kernel.events import Event, Number
 from dcp.store import events, pushes
@@ -87,10 +88,17 @@ def _push(site: str, one: Mapping[str, Any], now: float) -> ImagePush | None:
         at=_time(one.get("timestamp"), now),
         tag=tag,
         digest=digest,
-        actor=_text(actor, "name")[:300],
+        actor=(_text(actor, "name") or _own(one))[:300],
         media_type=media_type,
         size_bytes=size if isinstance(size, int) and 0 <= size < 1 << 62 else 0,
     )
+
+
+def _own(one: Mapping[str, Any]) -> str:
+    """Return dcp's own account for what dcp did at a registry that knows no accounts."""
+    request = one.get("request")
+    agent = _text(request, "useragent") if isinstance(request, Mapping) else ""
+    return COPIER if agent.startswith(COPIER_AGENT) else ""
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

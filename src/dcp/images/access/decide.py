@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dcp.images.access.model import (
     DELETE,
     EVERYTHING,
+    OWN_PREFIX,
     PULL,
     PUSH,
     ROLE_ACTIONS,
@@ -132,6 +133,8 @@ def _of_member(account: Account | None, project: Project, action: str, role: Rol
 
 
 def _of_robot(account: Account, repository: str, action: str, needs: tuple[Need, ...]) -> Verdict:
+    if action == DELETE and account.kind == AccountKind.REPLICATION and account.name.startswith(OWN_PREFIX):
+        return Verdict(action, True, "collection", "dcp itself takes out what nobody needs")
     if action not in _ROBOT_ACTIONS[account.kind]:
         words = f"{account.name} is a robot of kind {account.kind}, which may not {action}"
         return Verdict(action, False, "robot-may-not", words)

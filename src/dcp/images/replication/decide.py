@@ -179,9 +179,13 @@ def _events(
     who = f" by {push.pushed_by}" if push.pushed_by else ""
     numbers: dict[str, Number] = {"site": push.site, "digest": push.digest, "pushed_at": push.pushed_at}
     if head is None or push.digest != head.digest:
-        words = f"pushed to {push.site}{who}" + ("" if wins or not push.tag else "; a later push of the tag stands")
         before = head.digest if head is not None and moved else ""
-        yield Event(subject, "pushed", words, before=before, after=push.digest, numbers=numbers)
+        if wins or not push.tag:
+            words = f"pushed to {push.site}{who}: every site shall have it"
+            yield Event(subject, "wanted", words, before=before, after=push.digest, numbers=numbers)
+        else:
+            words = f"pushed to {push.site}{who}, but a later push of the tag stands; it is kept by digest"
+            yield Event(subject, "superseded", words, numbers=numbers)
     if head is None or head.digest == push.digest or head.site == push.site:
         return
     had = known.get((head.repository, head.tag, head.digest, push.site))

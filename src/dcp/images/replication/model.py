@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from dcp.images.states import CopyState
 
-COPIER = "dcp.copier"
-"""Whom dcp's own copies are by where a registry knows no accounts: told apart by their user agent."""
+COPIER = "dcp.replication"
+"""Who copies between sites: dcp's own account. What registries tell of its pushes is not news."""
+COPIER_AGENT = "dcp/"
+"""Where a registry knows no accounts, dcp is told by its user agent, which begins so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ async def test_what_dcp_copied_itself_is_no_push(platform: Platform) -> None:
     new = await platform.push("east", "1", b"new")
     await platform.expect_everywhere("1", new)
     await platform.tell("west", "1", old.digest, actor="robot.copier")
-    await platform.tell("west", "1", old.digest, actor="dcp.copier")
+    await platform.tell("west", "1", old.digest, actor="dcp.replication")
     await asyncio.sleep(0.3)
     head = await platform.database.read(lambda connection: images.head(connection, REPOSITORY, "1"))
     assert head is not None and head.digest == new.digest

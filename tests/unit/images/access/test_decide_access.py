@@ -156,3 +156,9 @@ def test_names_of_projects():
     assert problem_of_project_name("shop/tools") == ""
     assert problem_of_project_name("Shop") and problem_of_project_name("shop/") and problem_of_project_name("")
     assert problem_of_account_name("ann", robot=True)
+
+
+def test_only_dcp_itself_collects():
+    own = Account("dcp.replication", AccountKind.REPLICATION)
+    assert granted(own, "repository:shop/feed:delete") == ("delete",)
+    assert why(own, "repository:shop/feed:delete") == ["collection"]

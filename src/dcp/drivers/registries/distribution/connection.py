@@ -7,7 +7,7 @@ teaches us; afterwards the token is fetched before it is needed and kept until s
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +39,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class RegistryAddress:
-    """Where a registry answers, which authority its certificate is of, and who we are to it."""
+    """Where a registry answers, which authority its certificate is of, and who we are to it.
+
+    Credentials that change are given by a function, which is asked whenever they are needed.
+    """
 
     url: str
-    credentials: Credentials = Credentials()
+    credentials: Credentials | Callable[[], Credentials] = Credentials()
     ca: Path | None = None
+    upload_secret: str = field(default="", repr=False)
+    """`http.secret` of a registry that dcp configures; empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class Connection:
         if challenge is None:
             return False
         if challenge.scheme == "basic":
-            return known is None and bool(self._credentials.username)
+            return known is None and bool(self._password())
         token = self._tokens.pop(scope, None)
         return known is None or known.scheme != "bearer" or token is not None
 
@@ -165,7 +170,7 @@ class Connection:
         return {"Authorization": f"Bearer {token.text}"}
 
     def _password(self) -> dict[str, str]:
-        who = self._credentials
+        who = self._credentials if isinstance(self._credentials, Credentials) else self._credentials()
         if not who.username:
             return {}
         encoded = base64.b64encode(f"{who.username}:{who.password}".encode()).decode()

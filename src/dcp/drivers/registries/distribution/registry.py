@@ -1,11 +1,12 @@
 """The verbs of `Registry` and `Catalogue` over the registry API."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from urllib.parse import quote, urljoin
 
 import httpx
 
 from dcp.drivers.registries.distribution.connection import Connection, RegistryAddress
+from dcp.drivers.registries.distribution.upload_state import at_offset
 from dcp.images.manifests import ACCEPTED, digest_of, read_manifest
 from dcp.images.model import Manifest, is_digest
 from dcp.images.ports import Upload
@@ -26,6 +27,7 @@ class DistributionRegistry:
         self, address: RegistryAddress, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._connection = Connection(address, clock, transport)
+        self._upload_secret = address.upload_secret
         self.url = self._connection.url
 
     async def aclose(self) -> None:
@@ -84,9 +86,10 @@ class DistributionRegistry:
         self, repository: str, digest: str, *, resume: Upload | None = None, mount_from: str = ""
     ) -> Upload:
         if resume is not None:
-            known = await self._where_it_stands(resume)
-            if known is not None:
-                return known
+            for place in self._places(resume):
+                known = await self._where_it_stands(place)
+                if known is not None:
+                    return known
         scope, params = _push(repository), None
         if mount_from:
             scope = " ".join(sorted({scope, _pull(mount_from)}))
@@ -123,6 +126,15 @@ class DistributionRegistry:
     async def delete_manifest(self, repository: str, digest: str) -> None:
         scope = f"repository:{repository}:delete"
         await self._connection.request("DELETE", _manifest(repository, digest), scope, missing=True)
+
+    def _places(self, upload: Upload) -> Iterator[Upload]:
+        """Yield where an upload may stand: as it was written down, or with what was sent after that."""
+        yield upload
+        after = upload.offset_bytes + upload.pending_bytes
+        if upload.pending_bytes and self._upload_secret:
+            location = at_offset(upload.location, self._upload_secret, after)
+            if location is not None:
+                yield Upload(upload.repository, upload.digest, location, after)
 
     async def _where_it_stands(self, upload: Upload) -> Upload | None:
         """Ask the registry; None if it does not know this upload (any more, or not at this offset)."""

@@ -261,6 +261,7 @@ def _image_content() -> None:
         sa.Column("digest", NAME, primary_key=True),
         sa.Column("location", sa.Text, nullable=False),
         sa.Column("offset_bytes", sa.BigInteger, nullable=False),
+        sa.Column("pending_bytes", sa.BigInteger, nullable=False),
         sa.Column("at", SECONDS, nullable=False),
     )
     op.create_table(
