@@ -61,15 +61,20 @@ def lab_name(octet: int) -> str:
     return f"t-{octet}"
 
 
+async def _make(lab: Lab) -> None:
+    await lab.up()
+    await lab.make_images()
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Four hosts (h1, h2 in s1; h3, h4 in s2) with registries."""
+    """Four hosts (h1, h2 in s1; h3, h4 in s2) with registries and the images lab/busybox and lab/python."""
     require_lab(registries=True)
     with free_octet() as octet:
         spec = LabSpec(name=lab_name(octet), hosts=4, sites=2, octet=octet, registries=True)
         made = Lab(spec, Path(tmp_path_factory.mktemp("lab")))
         try:
-            asyncio.run(made.up())
+            asyncio.run(_make(made))
             yield made
         finally:
             asyncio.run(made.down())

@@ -1,6 +1,7 @@
 """`dcp lab`: real container hosts on this machine, made and removed."""
 
 import asyncio
+import shlex
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,38 @@ def down(name: Name = "dcp", directory: Directory = None) -> None:
 def status(name: Name = "dcp", directory: Directory = None, json: AsJson = False) -> None:
     """Show the hosts of a lab and whether their engines answer."""
     _show(existing(_folder(name, directory)), json)
+
+
+@lab.command(name="images")
+def make_images(name: Name = "dcp", directory: Directory = None, json: AsJson = False) -> None:
+    """Put the images lab/busybox and lab/python, made of what is installed here, on every host; list what is there."""
+    there = existing(_folder(name, directory))
+    _run(there.make_images())
+    found = _run(there.images())
+    if json:
+        print_json(found)
+        return
+    listing = table("host", "image", "id")
+    for one, tags in found.items():
+        for tag, identifier in sorted(tags.items()):
+            listing.add_row(one, tag, identifier.removeprefix("sha256:")[:12])
+    out().print(listing)
+
+
+@lab.command(name="load-image")
+def load_image(
+    path: Annotated[
+        Path, typer.Argument(help="A folder, a plain tar of a file system, or a saved image.", exists=True)
+    ],
+    image: Annotated[str, typer.Argument(help="The image's name, such as shop/web:1.")],
+    command: Annotated[str, typer.Option(help="What its containers run, of a folder or plain tar.")] = "/bin/sh",
+    name: Name = "dcp",
+    directory: Directory = None,
+) -> None:
+    """Bring an image onto every host, without a registry."""
+    there = existing(_folder(name, directory))
+    identifier = _run(there.load_image(path.absolute(), image, shlex.split(command)))
+    out().print(f"{image} {identifier} on {len(there.hosts)} hosts")
 
 
 @host.command()

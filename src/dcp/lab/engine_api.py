@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -40,6 +41,12 @@ async def load(socket: Path, archive: Path, limit_s: float = 600.0) -> str:
         if line.strip() and (error := json.loads(line).get("error")):
             raise Unavailable(f"{archive.name}: the engine refused it: {error}")
     return said
+
+
+async def tag(socket: Path, identifier: str, name: str) -> None:
+    """Give an image of the engine a further name."""
+    repository, _, label = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
+    await _call(socket, "POST", f"/images/{identifier}/tag?{urlencode({'repo': repository, 'tag': label})}")
 
 
 async def _call(socket: Path, method: str, path: str, body: Path | None = None, limit_s: float = 30.0) -> str:

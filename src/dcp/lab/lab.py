@@ -13,7 +13,7 @@ takes over after a crash.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from dcp.lab import down, engine_api, network, platform_file, rooms, shaping
 from dcp.lab.certificates import ClientFiles, client_files, make_certificates
 from dcp.lab.commands import Commands
 from dcp.lab.engines import Engines
+from dcp.lab.images import build_busybox, build_python, prepare
 from dcp.lab.journal import Entry, Journal, load_spec, save_spec, write_whole
 from dcp.lab.lock import hold
 from dcp.lab.programs import require
@@ -159,10 +160,26 @@ class Lab:
         chosen = [self.host(name) for name in hosts] or list(self.hosts)
         await asyncio.gather(*(engine_api.load(host.socket, archive) for host in chosen))
 
+    async def make_images(self) -> None:
+        """Put `lab/busybox` and `lab/python` on every host; built once, kept in the lab's directory."""
+        folder = self._images_folder()
+        for build, name in ((build_busybox, "busybox"), (build_python, "python")):
+            archive = folder / f"{name}.tar"
+            if not archive.exists():
+                await asyncio.to_thread(build, archive)
+            await self.load(archive)
+
+    async def load_image(self, path: Path, name: str, command: Sequence[str] = ("/bin/sh",)) -> str:
+        """Bring a folder, a plain tar of a file system or a saved image onto every host as `name`; return its id."""
+        archive, identifier = await asyncio.to_thread(prepare, path, name, self._images_folder(), command)
+        await self.load(archive)
+        await asyncio.gather(*(engine_api.tag(host.socket, identifier, name) for host in self.hosts))
+        return identifier
+
     async def images(self) -> dict[str, dict[str, str]]:
         """Return the images of each host: host, tag, identifier."""
         found = await asyncio.gather(*(engine_api.images(host.socket) for host in self.hosts))
-        return {host.name: images for host, images in zip(self.hosts, found, strict=True)}
+        return dict(zip((host.name for host in self.hosts), found, strict=True))
 
     async def kill_registry(self, site: str) -> None:
         """Kill the site's registry; what it stored stays."""
@@ -250,6 +267,11 @@ class Lab:
         """Return what each host has: its limits, or all processors and a share of three quarters of the memory."""
         memory_bytes = psutil.virtual_memory().total * 3 // 4 // len(self.hosts)
         return self.spec.cpu_millis or (os.cpu_count() or 1) * 1000, self.spec.memory_bytes or memory_bytes
+
+    def _images_folder(self) -> Path:
+        folder = self.directory / "images"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _registry(self, site: str) -> LabRegistry:
         found = next((registry for registry in self.registries if registry.site == site), None)
