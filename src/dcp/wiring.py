@@ -35,6 +35,7 @@ DRIVERS = {
     "balancer/haproxy": "dcp.drivers.balancers.haproxy",
     "registry/distribution": "dcp.drivers.registries.distribution",
     "registry/harbor": "dcp.drivers.registries.harbor",
+    "runtime/docker": "dcp.drivers.runtimes.docker",
     "runtime/process": "dcp.drivers.runtimes.process",
     "tokens": "dcp.drivers.tokens",
     "source/engines": "dcp.drivers.clouds.engines",
