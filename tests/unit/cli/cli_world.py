@@ -16,8 +16,12 @@ from dcp.cli.main import app
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
 from dcp.drivers.runtimes.fake import Behaviour, FakeRuntime
+from dcp.drivers.tokens import Es256Signer, FileVault, ScryptPasswords
+from dcp.drivers.tokens.passwords import Cost
 from dcp.engine.context import Context
 from dcp.engine.controller import Controller
+from dcp.engine.registry.settings import AccessSettings
+from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources
 from dcp.kernel.clock import SystemClock
@@ -68,7 +72,7 @@ def served(folder: Path) -> Iterator[Dcp]:
     async def run() -> None:
         ended = asyncio.Event()
         server.append((asyncio.get_running_loop(), ended))
-        context = make_context()
+        context = make_context(folder)
         config = uvicorn.Config(create_app(context, TOKEN), log_config=None, access_log=False, lifespan="off")
         api = uvicorn.Server(config)
         tasks = [asyncio.create_task(api.serve([listener])), asyncio.create_task(Controller(context, "here").run())]
@@ -92,16 +96,25 @@ def served(folder: Path) -> Iterator[Dcp]:
         listener.close()
 
 
-def make_context() -> Context:
+def make_context(folder: Path) -> Context:
     clock = SystemClock()
     host_type = HostType("host", Resources(1000, 1 << 30), price_usd_per_hour=3.6)
     runtime = FakeRuntime(clock, services={"never": Behaviour(healthy_after_s=(1e9, 1e9))})
+    database, vault = InlineDatabase(), FileVault(folder / "registry.secret")
     return Context(
         controller_id="c-1",
         clock=clock,
-        database=InlineDatabase(),
+        database=database,
         runtimes=OneRuntime(runtime),
         balancer=FakeBalancer(clock),
         sources=(PrivatePool("local", None, [PrivateHosts(host_type, 3)]),),
         settings=EngineSettings(poll_s=0.05, busy_poll_s=0.02, timing=Timing(sample_s=0.2)),
+        token_server=TokenServer(
+            clock,
+            database,
+            AccessSettings(),
+            signer=Es256Signer(vault),
+            passwords=ScryptPasswords(Cost(n=16)),
+            vault=vault,
+        ),
     )

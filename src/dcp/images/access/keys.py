@@ -34,7 +34,7 @@ def signing_key(keys: Iterable[SigningKey], now: float) -> SigningKey | None:
 def trusted_keys(keys: Iterable[SigningKey], now: float) -> tuple[SigningKey, ...]:
     """Return the keys whose certificates registries must have, the oldest first; announced ones too."""
     found = [key for key in keys if key.trusted_until is None or key.trusted_until > now]
-    return tuple(sorted(found, key=lambda key: (key.made_at, key.kid)))
+    return tuple(sorted(found, key=lambda key: (key.made_at, key.signs_from, key.kid)))
 
 
 def decide_succession(keys: Iterable[SigningKey], new: SigningKey, token_ttl_s: float) -> tuple[SigningKey, ...]:
