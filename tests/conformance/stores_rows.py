@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 from stores import Rig, case, make_host, make_instance, make_spec
 
 from dcp.hosts.states import HostState
-from dcp.kernel.errors import Stale
+from dcp.kernel.errors import NotFound, Stale
 from dcp.kernel.events import Event
 from dcp.kernel.states import IllegalTransition
 from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.discovery.model import Entry, Published, PublishedChange
 from dcp.orchestration.scaling.model import Direction, Policy, ScalingState, TargetDecision
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
 from dcp.orchestration.services.addresses import AddressRange
@@ -19,7 +20,7 @@ from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.model import Traffic
 from dcp.scheduling.model import Refusal, Unplaced
-from dcp.store import addresses, applications, events, history, hosts, instances, plans, samples
+from dcp.store import addresses, applications, events, history, hosts, instances, plans, published, samples
 from dcp.store.applications import Application
 
 FEED = ServiceKey("shop", "feed")
@@ -284,6 +285,33 @@ async def history_is_forgotten_and_what_lives_is_kept(rig: Rig) -> None:
     assert await rig.database.read(lambda connection: plans.find(connection, "plan-4")) is not None
     again = await rig.database.write(lambda connection: history.forget(connection, 50.0, 5))
     assert again == history.Forgotten(0, 0, 0)
+
+
+@case
+async def what_is_published_has_an_index_that_never_goes_back(rig: Rig) -> None:
+    first, second = (Entry(f"feed-{n}", "10.0.0.1", 20000 + n, "a") for n in (1, 2))
+
+    def write(before: Published, change: PublishedChange) -> Callable[[Connection], Published]:
+        return lambda connection: published.change(connection, before, change, 50.0)
+
+    both = PublishedChange((first, second), (first, second), (), (), 0)
+    made = await rig.database.write(write(Published(FEED), both))
+    (found,) = await rig.database.read(published.every)
+    assert found == made
+    assert (found.entries, found.index, found.last_cut_at) == ((first, second), 1, 0.0)
+    await rig.database.write(lambda connection: published.allow_all(connection, FEED))
+    one = PublishedChange((first,), (), (second,), (second,), 0)
+    cut = await rig.database.write(write(replace(made, allow_all=True), one))
+    assert (cut.index, cut.last_cut_at, cut.allow_all, cut.zombies) == (2, 50.0, False, 1)
+    assert await rig.database.read(published.every) == (cut,)
+    assert await rig.database.read(lambda connection: published.instances(connection, FEED)) == {"feed-1"}
+    assert await rig.database.read(published.zombies) == 1
+    last = await rig.database.write(write(cut, PublishedChange((), (), (first,), (), 0)))
+    await rig.database.write(lambda connection: published.forget(connection, FEED))
+    assert await rig.database.read(published.every) == ()
+    assert await rig.database.read(published.index) == last.index + 1
+    with pytest.raises(NotFound):
+        await rig.database.write(lambda connection: published.allow_all(connection, FEED))
 
 
 @case

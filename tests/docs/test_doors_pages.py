@@ -8,7 +8,7 @@ import typer
 from dcp.api.app import PREFIX
 from dcp.api.errors import INTERNAL, STATUS
 from dcp.api.metrics import Reading, exposition
-from dcp.api.routes import DOORS, METRICS, ROUTERS
+from dcp.api.routes import DISCOVERY, DOORS, METRICS, ROUTERS
 from dcp.cli.main import VERBS, app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,7 +35,7 @@ def every_command(command, name: str) -> list[tuple[str, object]]:
 
 def test_every_endpoint_of_the_api():
     found = [(PREFIX, route) for router in ROUTERS for route in router.routes]
-    found += [("", route) for router in (METRICS, DOORS) for route in router.routes]
+    found += [("", route) for router in (METRICS, DISCOVERY, DOORS) for route in router.routes]
     rows = {f"`{next(iter(r.methods))} {prefix}{r.path.replace(':path', '')}`" for prefix, r in found}
     documented = set(re.findall(r"^\| (`[A-Z]+ /[^`]*`) \|", API, flags=re.MULTILINE))
     assert rows == documented
@@ -48,6 +48,6 @@ def test_every_error_code_with_its_status():
 
 
 def test_every_metric():
-    text = exposition(Reading((), (), (), {}, 0, {}, {})).decode()
+    text = exposition(Reading((), (), (), {}, 0, 0, {}, {})).decode()
     names = set(re.findall(r"^# TYPE (\S+)", text, flags=re.MULTILINE))
     assert names == set(re.findall(r"^\| `(dcp_\w+)` \|", API, flags=re.MULTILINE))

@@ -11,15 +11,19 @@ from fastapi.security import HTTPBearer
 from dcp import __version__
 from dcp.api.auth import RequireToken
 from dcp.api.faults import ERRORS, handle_errors
-from dcp.api.routes import DOORS, METRICS, ROUTERS
+from dcp.api.routes import DISCOVERY, DOORS, METRICS, ROUTERS
 from dcp.engine.context import Context
+from dcp.engine.published_watch import PublishedWatch
 
 PREFIX = "/api/v1"
 OPENAPI = f"{PREFIX}/openapi.json"
 
 
-def create_app(context: Context, token: str) -> FastAPI:
-    """Return the API of one controller; nothing of it answers without the token but `DOORS`."""
+def create_app(context: Context, token: str, reader_token: str = "") -> FastAPI:
+    """Return the API of one controller; nothing of it answers without the token but `DOORS`.
+
+    `reader_token` opens discovery and nothing else; empty: there is none.
+    """
     app = FastAPI(
         title="dcp",
         version=__version__,
@@ -36,8 +40,10 @@ def create_app(context: Context, token: str) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     app.include_router(METRICS)
     app.include_router(DOORS)
+    app.include_router(DISCOVERY)
+    app.state.published = PublishedWatch(context.database, context.clock) if context.settings.discovery else None
     handle_errors(app)
-    app.add_middleware(RequireToken, token=token, doors=_doors())
+    app.add_middleware(RequireToken, token=token, doors=_doors(), reader_token=reader_token)
     return app
 
 

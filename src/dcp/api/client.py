@@ -123,6 +123,14 @@ class Client:
         """Return why a subject is as it is."""
         return self._get(f"why/{'/'.join(_part(part) for part in subject.split('/'))}")
 
+    def published(self) -> Json:
+        """Return what clients of discovery see."""
+        return self._get("discovery")
+
+    def allow_cut(self, application: str, service: str) -> Json:
+        """Let the next step cut as many published entries of a service as it likes."""
+        return self._call("POST", f"discovery/{_part(application)}/{_part(service)}/allow")
+
     def cost(self) -> Json:
         """Return what the hosts cost so far."""
         return self._get("cost")

@@ -18,7 +18,7 @@ from dcp.engine.context import Context
 from dcp.engine.queries import HostSummary, ServiceSummary
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import LIVE
-from dcp.store import events, instances, leases
+from dcp.store import events, instances, leases, published
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Reading:
     hosts: tuple[HostSummary, ...]
     cost_usd: dict[str, float]
     events: int
+    zombies: int
+    """Entries that were published without a living instance, ever."""
     leases: dict[str, int]
     """Leases held now, by controller."""
     faults: dict[str, int]
@@ -45,6 +47,7 @@ def take_reading(connection: Connection, context: Context) -> Reading:
         hosts=queries.host_list(connection),
         cost_usd=queries.cost_usd_by_source(connection, now),
         events=events.count(connection),
+        zombies=published.zombies(connection),
         leases=Counter(owner for owner, _ in leases.held(connection, now).values()),
         faults={context.controller_id: len(context.unexpected)},
     )
@@ -70,6 +73,9 @@ class _Once(Collector):
         total = CounterMetricFamily("dcp_events", "Events in the log.")
         total.add_metric([], self._reading.events)
         yield total
+        zombies = CounterMetricFamily("dcp_discovery_zombies", "Published entries removed without a living instance.")
+        zombies.add_metric([], self._reading.zombies)
+        yield zombies
 
 
 def _of_services(services: tuple[ServiceSummary, ...]) -> Iterator[Metric]:

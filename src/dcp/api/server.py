@@ -38,6 +38,7 @@ from dcp.wiring import unwire, wire
 FINISH_REQUESTS_S = 3
 """Requests to the API that are under way at the end are waited for this long."""
 FORCED_EXIT = 130
+SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class _Server:
         here: Listening,
         on_listening: Callable[[Listening], None],
     ) -> None:
-        api = _Api(create_app(context, self._state.token()))
+        api = _Api(create_app(context, self._state.token(), _reader_token(self._settings)))
         tasks: dict[str, asyncio.Task[Any]] = {
             "controller": asyncio.create_task(controller.run()),
             "api": asyncio.create_task(api.serve([listener])),
@@ -242,3 +243,21 @@ def _raise_failure(name: str, task: "asyncio.Task[Any]", *, asked: bool) -> None
         log.error(f"{name} died", exc_info=error)
     if error is not None or (task.done() and not task.cancelled() and not asked):
         raise Unavailable(f"the {name} ended by itself: {error or 'no reason given'}", hint="see the log") from error
+
+
+def _reader_token(settings: Settings) -> str:
+    """Return the token that opens discovery only. Raises InvalidInput for a file that holds none."""
+    path = settings.discovery_token_file
+    if not path:
+        return ""
+    try:
+        token = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        problem = Problem("discovery.token_file", f"{path} cannot be read: {error}", "write a token into it")
+        raise InvalidInput((problem,), subject="configuration") from error
+    if len(token) < SHORTEST_TOKEN:
+        problem = Problem(
+            "discovery.token_file", f"the token has {len(token)} characters", "such as openssl rand -hex 32"
+        )
+        raise InvalidInput((problem,), subject="configuration")
+    return token

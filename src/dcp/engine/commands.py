@@ -17,7 +17,7 @@ from dcp.orchestration.services.difference import Change, difference
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey, ServiceSpec
 from dcp.orchestration.services.validate import problems_of, unplaceable
 from dcp.orchestration.traffic.ports import PortProbe
-from dcp.store import applications, events
+from dcp.store import applications, events, published
 from dcp.store.applications import Application, ServiceRow
 
 
@@ -64,6 +64,20 @@ async def remove(context: Context, name: str) -> None:
 
     await context.database.write(work)
     context.wakes.wake(f"application/{name}")
+
+
+async def allow_cut(context: Context, application: str, service: str) -> ServiceKey:
+    """Let the next step take away as many published entries of a service as it likes. Asking again changes nothing."""
+    key = ServiceKey(application, service)
+
+    def work(connection: Connection) -> None:
+        published.allow_all(connection, key)
+        words = "a person allowed the next step to cut as many entries as it likes"
+        events.append(connection, context.clock.now(), [Event(f"service/{key}", "cut-allowed", words)])
+
+    await context.database.write(work)
+    context.wakes.wake("discovery")
+    return key
 
 
 async def _refuse_invalid(context: Context, spec: ApplicationSpec) -> None:

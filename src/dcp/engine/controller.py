@@ -14,6 +14,8 @@ from dcp.engine.application import ApplicationWorker
 from dcp.engine.collector import SUBJECT as RUNTIME
 from dcp.engine.collector import CollectorWorker
 from dcp.engine.context import Context, log
+from dcp.engine.discovery import SUBJECT as DISCOVERY
+from dcp.engine.discovery import DiscoveryWorker
 from dcp.engine.edge import SUBJECT as EDGE
 from dcp.engine.edge import EdgeWorker
 from dcp.engine.images.worker import SUBJECT as IMAGES
@@ -75,10 +77,10 @@ class Controller:
     async def _tend(self) -> None:
         try:
             subjects, mine, share = await self._context.database.write(self._renew)
+            await self._attach()
         except DcpError as error:
             log.error("leases cannot be renewed", error=str(error))
             return
-        await self._attach()
         for subject, (lease, task) in list(self._running.items()):
             if task.done() or (subject, lease.token) not in mine:
                 await self._cancel(subject)
@@ -112,6 +114,7 @@ class Controller:
         return (
             EDGE,
             RUNTIME,
+            *((DISCOVERY,) if self._context.settings.discovery else ()),
             *((IMAGES,) if self._context.images else ()),
             *(f"source/{source.name}" for source in self._context.sources),
             *(f"application/{name}" for name in applications.names(connection)),
@@ -146,6 +149,8 @@ class Controller:
             return CollectorWorker(self._context)
         if subject == IMAGES and self._context.images is not None:
             return ImagesWorker(self._context, self._context.images)
+        if subject == DISCOVERY and self._context.settings.discovery is not None:
+            return DiscoveryWorker(self._context, self._context.settings.discovery)
         if kind == "application":
             return ApplicationWorker(self._context, name)
         if kind == "service":

@@ -23,7 +23,7 @@ from dcp.orchestration.services.model import Instance, Observation, ServiceKey, 
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 from dcp.orchestration.traffic.model import Endpoint
-from dcp.store import applications, events, hosts, instances
+from dcp.store import applications, events, hosts, instances, published
 from dcp.store.leases import Lease
 
 START_TRIES = 5
@@ -42,6 +42,8 @@ class _Loaded:
     serving: Mapping[str, int]
     targets: Mapping[str, int]
     attainable: Mapping[str, int]
+    published: frozenset[str]
+    """Instances that clients of discovery can see."""
     listen_ports: Mapping[str, int]
     """Of every service of the application, for its instances' environment."""
 
@@ -100,6 +102,7 @@ class ServiceWorker:
             serving=instances.serving_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
             attainable={row.key.name: row.attainable for row in rows},
+            published=published.instances(connection, self._key) if self._context.settings.discovery else frozenset(),
             listen_ports={row.key.name: row.listen_port for row in rows},
         )
 
@@ -125,6 +128,7 @@ class ServiceWorker:
                 host_state=loaded.host_states.get(instance.host_id, HostState.RELEASED),
                 observation=observations.get(instance.id),
                 reachable=instance.id not in silent,
+                published=instance.id in loaded.published,
                 health=self._checks.of(instance.id),
                 active_requests=active.get(instance.id),
             )
@@ -291,6 +295,8 @@ class ServiceWorker:
             self._context.wakes.wake_kind(f"service/{self._key.application}")
         if ended:
             self._context.wakes.wake_kind("source")
+        if began or any(i.state == InstanceState.DRAINING for i in written.values()):
+            self._context.wakes.wake("discovery")
         if began or ended:
             self._context.wakes.wake(f"application/{self._key.application}")
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.addresses import AddressRange
 
@@ -39,6 +40,8 @@ class EngineSettings:
     """The same for each site that has a balancer of its own: (site, address)."""
     underlay: tuple[AddressRange, ...] = ()
     """Addresses of each site's network for instances with network mode `underlay`; empty: there is none."""
+    discovery: Limits | None = None
+    """How fast published entries may be taken away; None: nothing is published."""
     keep_history_s: float = 7 * 86400.0
     """Ended instances and old plans are kept this long."""
     keep_events: int = 200_000

@@ -132,3 +132,5 @@ class Settings:
     runtime: RuntimeSettings = RuntimeSettings()
     registry: RegistrySettings = RegistrySettings()
     access: AccessSettings = AccessSettings()
+    discovery_token_file: str = ""
+    """Holds a token that opens nothing but discovery; empty: there is none."""

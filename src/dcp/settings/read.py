@@ -10,6 +10,7 @@ from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, Resources, SourceKind
 from dcp.kernel.errors import InvalidInput, Problem
+from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Timing
 from dcp.orchestration.services.addresses import AddressRange
 from dcp.settings.faults import problems_of_validation
@@ -86,6 +87,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         listen_address=form.balancer.listen_address,
         advertise_address=form.balancer.advertise_address,
         site_addresses=tuple(sorted(form.balancer.site_addresses.items())),
+        discovery=Limits(form.discovery.cut_share, form.discovery.step_s) if form.discovery.enabled else None,
         underlay=_address_ranges(form.runtime),
         **form.engine.model_dump(),
     )
@@ -96,6 +98,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         runtime=_runtime(form.runtime),
         registry=_registry(form.registry),
         access=_access(form),
+        discovery_token_file=form.discovery.token_file,
     )
 
 

@@ -13,12 +13,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.kernel.units import parse_bytes, parse_cpu_millis
+from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.validate import NAME
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
 
 _ENGINE = EngineSettings()
+_LIMITS = Limits()
 _TIMING = Timing()
 _ACCESS = AccessSettings()
 _RUNTIME = RuntimeSettings()
@@ -270,6 +272,15 @@ class AccessForm(_Form):
     keep_history_s: Seconds = _ACCESS.keep_history_s
 
 
+class DiscoveryForm(_Form):
+    """What clients of discovery are told, and how fast it may be taken away."""
+
+    enabled: bool = False
+    cut_share: Annotated[float, Field(gt=0, le=1)] = _LIMITS.cut_share
+    step_s: Annotated[float, Field(ge=0, le=3600)] = _LIMITS.step_s
+    token_file: str = ""
+
+
 class EngineForm(_Form):
     """Limits and periods of the engine, in real time: `time_scale` does not touch them."""
 
@@ -306,6 +317,7 @@ class SettingsForm(_Form):
     registry: RegistryForm = RegistryForm()
     access: AccessForm = AccessForm()
     engine: EngineForm = EngineForm()
+    discovery: DiscoveryForm = DiscoveryForm()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SettingsForm":

@@ -120,6 +120,26 @@ addresses = Table(
     UniqueConstraint("instance_id", name="addresses_instance_id"),
 )
 
+published = Table(
+    "published",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("modify_index", BigInteger, nullable=False),
+    Column("last_cut_at", SECONDS, nullable=False),
+    Column("allow_all", Boolean, nullable=False),
+    Column("zombies", Integer, nullable=False),
+)
+
+published_entries = Table(
+    "published_entries",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("instance_id", NAME, primary_key=True),
+    Column("address", NAME, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("site", NAME, nullable=False),
+)
+
 plans = Table(
     "plans",
     metadata,

@@ -17,6 +17,8 @@ CALLS = {
     "POST /applications": lambda api: api.apply(SPEC, dry_run=True, expected_revision=2),
     "DELETE /applications/{name}": lambda api: api.remove("shop"),
     "GET /applications/{name}/plan": lambda api: api.next_plan("shop"),
+    "GET /discovery": lambda api: api.published(),
+    "POST /discovery/{application}/{service}/allow": lambda api: api.allow_cut("shop", "feed"),
     "GET /services": lambda api: api.services(),
     "GET /instances": lambda api: api.instances("shop", ended=True),
     "GET /instances/{instance}/logs": lambda api: api.logs("feed-1", 5),

@@ -5,13 +5,15 @@ import pytest
 from api_world import TOKEN, anonymous
 
 from dcp.api.app import OPENAPI, PREFIX, create_app
-from dcp.api.routes import DOORS, METRICS, ROUTERS
+from dcp.api.routes import DISCOVERY, DOORS, METRICS, ROUTERS
 from dcp.engine.context import Context
 
 
 def every_route() -> list[tuple[str, str]]:
     """Every method and path that the routers hold, and the description itself."""
-    found = [(PREFIX, route) for router in ROUTERS for route in router.routes] + [("", r) for r in METRICS.routes]
+    found = [(PREFIX, route) for router in ROUTERS for route in router.routes] + [
+        ("", route) for router in (METRICS, DISCOVERY) for route in router.routes
+    ]
     routes = [(method, prefix + route.path) for prefix, route in found for method in sorted(route.methods)]
     return [*routes, ("GET", OPENAPI)]
 

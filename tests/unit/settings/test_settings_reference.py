@@ -42,6 +42,7 @@ def test_every_setting_of_the_engine_can_be_told():
         "listen_ports",
         "listen_address",
         "underlay",
+        "discovery",
         "advertise_address",
         "site_addresses",
     }

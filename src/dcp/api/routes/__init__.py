@@ -1,6 +1,6 @@
 """Endpoints, a module for each noun. They ask the engine or the store and shape the answer; they decide nothing."""
 
-from dcp.api.routes import applications, events, fleet, metrics, plans, registry, registry_doors, status
+from dcp.api.routes import applications, discovery, events, fleet, metrics, plans, registry, registry_doors, status
 
 ROUTERS = (
     status.router,
@@ -9,7 +9,10 @@ ROUTERS = (
     events.router,
     plans.router,
     registry.router,
+    discovery.router,
 )
+DISCOVERY = discovery.clients
+"""Endpoints for clients of discovery; a token that opens nothing else opens them too."""
 METRICS = metrics.router
 DOORS = registry_doors.router
 """Endpoints that know other keys than the API's token, and ask for them themselves."""

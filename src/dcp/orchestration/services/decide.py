@@ -49,6 +49,8 @@ class InstanceView:
     """Requests under way according to the proxy; None unless it acknowledged that the instance drains."""
     reachable: bool = True
     """False: its host's engine does not answer, so nothing is known of it now."""
+    published: bool = False
+    """Clients of discovery can still see it; they are told in steps that it goes."""
     image_missing: str = ""
     """What its host still lacks, in words; empty: its image is there, or it needs none."""
 
@@ -199,6 +201,8 @@ def _from_serving(view: InstanceView, withdrawable: frozenset[str]) -> Step | No
 
 def _from_draining(view: InstanceView, life: ServiceLife) -> Step | None:
     instance = view.instance
+    if view.published:
+        return None
     if view.active_requests == 0:
         return Step(instance, InstanceState.STOPPING, instance.reason, "no request in flight any more")
     waited_s = life.now - instance.changed_at

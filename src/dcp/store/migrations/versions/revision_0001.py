@@ -108,6 +108,22 @@ def _hosts() -> None:
         sa.Column("given_at", SECONDS, nullable=False),
         sa.UniqueConstraint("instance_id", name="addresses_instance_id"),
     )
+    op.create_table(
+        "published",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("modify_index", sa.BigInteger, nullable=False),
+        sa.Column("last_cut_at", SECONDS, nullable=False),
+        sa.Column("allow_all", sa.Boolean, nullable=False),
+        sa.Column("zombies", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "published_entries",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("instance_id", NAME, primary_key=True),
+        sa.Column("address", NAME, nullable=False),
+        sa.Column("port", sa.Integer, nullable=False),
+        sa.Column("site", NAME, nullable=False),
+    )
     op.create_index("hosts_by_state", "hosts", ["state", "source"])
     op.create_index("hosts_by_reason", "hosts", ["reason", "changed_at"])
 
