@@ -1,6 +1,5 @@
 """Which repositories the instances of a host or a site need: those that run and those that are planned."""
 
-
 from sqlalchemy import Connection, bindparam, select
 
 from dcp.hosts.states import ENDED
