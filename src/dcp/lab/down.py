@@ -19,7 +19,8 @@ from dcp.lab.processes import Marks, find, kill_all, namespace_inodes
 from dcp.lab.spec import NAME
 from dcp.lab.topology import RUNTIME_PARENT, Topology, cgroup_of, runtime_folder
 
-OURS = ("hosts", "registries", "tls", "tls.new", "images", "dcp.yaml", JOURNAL, SPEC, "lock")
+LOCK = "lock"
+OURS = ("hosts", "registries", "tls", "tls.new", "images", "dcp.yaml", JOURNAL, SPEC, LOCK)
 """What a lab keeps in its directory; nothing else there is removed."""
 FOLDER_MADE = "folder"
 NETNS_MADE = "namespaces-folder"
@@ -47,9 +48,27 @@ async def remove_lab(name: str, directory: Path, commands: Commands, clock: Cloc
     if left:
         raise Unavailable(f"lab {name}: still there: {', '.join(left[:8])}", hint="run dcp lab down again")
     journal = Journal(directory).read()
+    if not holds_lab(directory):
+        return forget(directory)
     if Entry(NETNS_MADE, str(network.NETNS)) in journal:
         await _give_back_namespaces_folder(commands)
-    _remove_files(directory, Entry(FOLDER_MADE, str(directory)) in journal)
+    return _remove_files(directory, Entry(FOLDER_MADE, str(directory)) in journal)
+
+
+def holds_lab(directory: Path) -> bool:
+    """Return whether a lab's files are in `directory`; somebody else's `hosts` or `images` do not make it one."""
+    return (directory / SPEC).exists() or (directory / JOURNAL).exists()
+
+
+def forget(directory: Path) -> None:
+    """Undo taking a directory in which no lab was begun."""
+    made = Entry(FOLDER_MADE, str(directory)) in Journal(directory).read()
+    if made:
+        (directory / JOURNAL).unlink(missing_ok=True)
+    (directory / LOCK).unlink(missing_ok=True)
+    if made:
+        with suppress(OSError):
+            directory.rmdir()
 
 
 def planned(topology: Topology) -> tuple[Entry, ...]:

@@ -47,7 +47,7 @@ class Engines:
         until = self._clock.now() + limit_s
         pause_s = 0.02
         while not await engine_api.answers(host.socket):
-            gone = "dockerd" not in self.daemons(host).values()
+            gone = not self._is_coming(host)
             if gone or self._clock.now() > until:
                 what = "ended" if gone else f"does not answer within {limit_s:g} s"
                 raise Unavailable(f"{host.name}: its engine {what}: {self._said(host)}", hint=f"see {host.log}")
@@ -75,6 +75,11 @@ class Engines:
         argv = shlex.join([*enter(host, self._topology), *self._arguments(host)])
         lines.append(f"exec setsid --fork {argv} </dev/null >>{shlex.quote(str(host.log))} 2>&1")
         await self._commands.run("sh", "-euc", "\n".join(lines))
+
+    def _is_coming(self, host: LabHost) -> bool:
+        """Whether the engine runs, or what starts it has not become it yet; shims of containers do not count."""
+        found = find(Marks(cgroup=f"{host.cgroup}/{cgroups.ENGINE}"))
+        return any(not one.name.startswith("containerd-shim") for one in found)
 
     def _arguments(self, host: LabHost) -> tuple[str, ...]:
         certificate, key = server_files(self._topology, host.name)

@@ -28,9 +28,9 @@ from dcp.lab.certificates import ClientFiles, client_files, make_certificates
 from dcp.lab.commands import Commands
 from dcp.lab.engines import Engines
 from dcp.lab.images import build_busybox, build_python, prepare
-from dcp.lab.journal import Entry, Journal, load_spec, save_spec, write_whole
+from dcp.lab.journal import JOURNAL, Entry, Journal, load_spec, save_spec, write_whole
 from dcp.lab.lock import hold
-from dcp.lab.programs import require
+from dcp.lab.programs import require, require_root
 from dcp.lab.registries import Registries
 from dcp.lab.spec import LabSpec, check
 from dcp.lab.topology import LabHost, LabRegistry, Topology, lay_out
@@ -95,7 +95,12 @@ class Lab:
         """
         require(self.spec.registries)
         async with self._alone():
-            await self._take_directory()
+            try:
+                await self._take_directory()
+            except Conflict:
+                if down.name_of(self.directory) is None:
+                    down.forget(self.directory)
+                raise
             await rooms.make_runtime_folder(self.topology, self._commands)
             make_certificates(self.topology, self._clock.now())
             await network.make_sites(self.topology, self._commands)
@@ -110,6 +115,7 @@ class Lab:
 
     async def down(self) -> None:
         """Remove every trace: processes, mounts, namespaces, links, control groups, rules, files. Bounded in time."""
+        require_root()
         async with self._alone():
             await down.remove_lab(self.spec.name, self.directory, self._commands, self._clock)
 
@@ -221,7 +227,7 @@ class Lab:
         if other not in (None, self.directory):
             raise Conflict(f"there is a lab {name} in {other}", hint=f"another --name, or dcp lab down --dir {other}")
         known = down.name_of(self.directory)
-        if known is None and any(entry.name not in down.OURS for entry in self.directory.iterdir()):
+        if known is None and any(entry.name not in (down.LOCK, JOURNAL) for entry in self.directory.iterdir()):
             raise Conflict(f"{self.directory} is not empty and holds no lab", hint="another --dir")
         before = load_spec(self.directory)
         if (known or name) != name or (before is not None and not _same(before, self.spec)):
@@ -295,12 +301,21 @@ def existing(directory: Path, clock: Clock | None = None) -> Lab:
     raise Unavailable(f"the lab in {directory} is damaged", hint="dcp lab down removes it")
 
 
-async def remove(directory: Path, name: str | None = None, clock: Clock | None = None) -> bool:
-    """Remove the lab in `directory`, however damaged; return whether there was one."""
-    directory = directory.absolute()
-    found = down.name_of(directory) or name
+async def remove(directory: Path, name: str, clock: Clock | None = None) -> bool:
+    """Remove the lab in `directory`, however damaged; return whether there was anything.
+
+    `name` is for a directory that does not say it any more. Raises Conflict if the lab of that name is elsewhere.
+    """
+    directory, clock = directory.absolute(), clock or SystemClock()
+    found = down.name_of(directory)
     if found is None:
-        return False
-    async with hold(directory, clock or SystemClock()):
-        await down.remove_lab(found, directory, Commands(found), clock or SystemClock())
+        elsewhere = rooms.find_directory(name)
+        if elsewhere not in (None, directory):
+            raise Conflict(f"the lab {name} is in {elsewhere}", hint=f"dcp lab down --dir {elsewhere}")
+        found = name
+        if not [one async for one in down.traces(name, directory, Commands(name))]:
+            return False
+    require_root()
+    async with hold(directory, clock):
+        await down.remove_lab(found, directory, Commands(found), clock)
     return True

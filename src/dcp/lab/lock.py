@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import Conflict
-from dcp.lab.down import FOLDER_MADE
+from dcp.lab.down import FOLDER_MADE, LOCK
 from dcp.lab.journal import Entry, Journal
 
 LIMIT_S = 60.0
@@ -32,7 +32,7 @@ def _take(directory: Path) -> int | None:
     if not directory.is_dir():
         directory.mkdir(parents=True, exist_ok=True)
         Journal(directory).add([Entry(FOLDER_MADE, str(directory))])
-    path = directory / "lock"
+    path = directory / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ SOURCE = "lab"
 
 def render(spec: LabSpec, topology: Topology, client: ClientFiles, cpu_millis: int, memory_bytes: int) -> str:
     """Return the file. `cpu_millis` and `memory_bytes` are what each host has."""
-    value = {
+    value: dict[str, Any] = {
         "sources": [
             {
                 "name": SOURCE,
@@ -22,7 +22,11 @@ def render(spec: LabSpec, topology: Topology, client: ClientFiles, cpu_millis: i
             }
         ],
         "runtime": runtime(topology, client),
+        # Every host reaches this address, and nobody outside the lab does.
+        "balancer": {"listen_address": topology.sites[0].gateway},
     }
+    if topology.registries:
+        value["registry"] = registry(topology, client)
     heading = f"# Written by `dcp lab up` for the lab {spec.name}; written again by the next.\n"
     return heading + yaml.safe_dump(value, sort_keys=False)
 
@@ -56,3 +60,12 @@ def runtime(topology: Topology, client: ClientFiles) -> dict[str, Any]:
         "tls": {"ca": str(client.ca), "cert": str(client.cert), "key": str(client.key)},
         "underlay": {"driver": "macvlan", "parent": LINK, "networks": networks},
     }
+
+
+def registry(topology: Topology, client: ClientFiles) -> dict[str, Any]:
+    """Return the section `registry`: the first two sites take pushes, the others follow the first."""
+    sites: list[dict[str, Any]] = []
+    for index, one in enumerate(topology.registries):
+        role = {"role": "master"} if index < 2 else {"role": "follower", "follows": topology.registries[0].site}
+        sites.append({"name": one.site, "url": one.url, **role, "ca": str(client.ca)})
+    return {"name": topology.registry_name, "sites": sites}

@@ -28,12 +28,15 @@ def missing_packages(registries: bool, find: Callable[[str], str | None] | None 
     return {program: package for program, package in wanted.items() if look(program) is None}
 
 
+def require_root() -> None:
+    """Raise Unavailable for every other user."""
+    if not is_root():
+        raise Unavailable("a lab makes network namespaces and starts engines: only root may", hint="sudo dcp lab …")
+
+
 def require(registries: bool) -> None:
     """Raise Unavailable if this machine, or this user, cannot run a lab."""
-    if not is_root():
-        raise Unavailable(
-            "a lab makes network namespaces and starts container engines: root only", hint="sudo dcp lab …"
-        )
+    require_root()
     missing = missing_packages(registries)
     if missing:
         packages = " ".join(sorted(set(missing.values())))

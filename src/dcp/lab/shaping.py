@@ -20,16 +20,18 @@ _SENT = re.compile(rf"^class htb {_LINE} .*\n Sent (\d+) bytes", re.MULTILINE)
 
 async def make_lines(topology: Topology, mbit: float | None, commands: Commands) -> None:
     """Make the classes of every site's bridge, if they are not there."""
+    routers = [f"{site.gateway}/32" for site in topology.sites]
     for site in topology.sites:
         bridge = site.bridge
         if _LINE in await commands.run("tc", "class", "show", "dev", bridge):
             continue
         await commands.run("tc", "qdisc", "delete", "dev", bridge, "root", check=False)
+        adding = f"filter add dev {bridge} parent 1: protocol ip"
         lines = [
             f"qdisc add dev {bridge} root handle 1: htb default 1",
             f"class add dev {bridge} parent 1: classid {_FREE} htb {_rate(UNSHAPED_MBIT)}",
-            f"filter add dev {bridge} parent 1: protocol ip prio 1 u32 match ip src {site.subnet} flowid {_FREE}",
-            f"filter add dev {bridge} parent 1: protocol ip prio 2 u32 match ip src {topology.network} flowid {_LINE}",
+            *(f"{adding} prio 1 u32 match ip src {source} flowid {_FREE}" for source in (site.subnet, *routers)),
+            f"{adding} prio 2 u32 match ip src {topology.network} flowid {_LINE}",
             # The class comes last: it is what is looked for above.
             f"class add dev {bridge} parent 1: classid {_LINE} htb {_rate(mbit or UNSHAPED_MBIT)}",
         ]
