@@ -23,6 +23,8 @@ from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.kernel.clock import SystemClock
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route
+from dcp.store.database import open_database
+from dcp.store.edge import StoredEdge
 
 RUN_S = 4.0
 CONNECTIONS = 32
@@ -139,7 +141,9 @@ async def main() -> int:
         found.bind((LOOPBACK, 0))
         port = found.getsockname()[1]
     with TemporaryDirectory(prefix="dcp-bench-") as directory:
-        balancer = EnvoyBalancer(Path(directory), SystemClock())
+        clock = SystemClock()
+        database = open_database(f"sqlite:///{directory}/dcp.sqlite")
+        balancer = EnvoyBalancer(Path(directory), clock, StoredEdge(database, clock))
         try:
             await balancer.ensure_running()
             await balancer.set_routes((Route(SERVICE, port),))
@@ -148,6 +152,8 @@ async def main() -> int:
                 changing = await measure(balancer, port, clients, changing=True)
         finally:
             await balancer.stop()
+            await balancer.aclose()
+            database.close()
     print(json.dumps({"connections": CONNECTIONS, "changing": changing, "peer_without_changes": quiet}, indent=2))
     return 1 if changing["lost"] or quiet["lost"] else 0
 

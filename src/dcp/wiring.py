@@ -29,6 +29,7 @@ from dcp.settings.model import (
     Source,
 )
 from dcp.store.database import Database
+from dcp.store.edge import StoredEdge
 
 DRIVERS = {
     "balancer/envoy": "dcp.drivers.balancers.envoy",
@@ -73,7 +74,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         clock=clock,
         database=database,
         runtimes=make_runtimes(settings, state, clock),
-        balancer=make_balancer(settings, state, clock),
+        balancer=make_balancer(settings, state, clock, database),
         sources=tuple(make_source(source, settings, state, clock) for source in settings.sources),
         settings=settings.engine,
         token_server=token_server,
@@ -103,7 +104,7 @@ def make_runtimes(settings: Settings, state: Path, clock: Clock) -> Runtimes:
     )
 
 
-def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
+def make_balancer(settings: Settings, state: Path, clock: Clock, database: Database) -> Balancer:
     """Return the balancer that the settings name."""
     driver = load(f"balancer/{settings.balancer.kind}")
     chosen = settings.balancer
@@ -118,8 +119,24 @@ def make_balancer(settings: Settings, state: Path, clock: Clock) -> Balancer:
             binary=chosen.binary,
         )
         return balancer
-    balancer = driver.EnvoyBalancer(state / "balancer", clock, admin_port=chosen.admin_port, workers=chosen.workers)
+    balancer = driver.EnvoyBalancer(state / "balancer", clock, StoredEdge(database, clock), _envoy_options(settings))
     return balancer
+
+
+def _envoy_options(settings: Settings) -> Any:
+    driver, chosen = load("balancer/envoy"), settings.balancer
+    authority = chosen.xds.authority
+    return driver.EnvoyOptions(
+        admin_port=chosen.admin_port,
+        workers=chosen.workers,
+        embedded=chosen.embedded,
+        proxies=tuple(driver.RemoteProxy(p.name, p.listen_address, *p.status, p.workers) for p in chosen.proxies),
+        listen=chosen.xds.listen,
+        controllers=chosen.xds.addresses,
+        authority=(Path(authority[0]), Path(authority[1])) if authority else None,
+        away_after_s=chosen.proxy_away_after_s,
+        tls=tuple(driver.ListenerTls(one.port, Path(one.cert), Path(one.key)) for one in chosen.tls),
+    )
 
 
 def make_token_server(settings: Settings, state: Path, database: Database, clock: Clock) -> TokenServer:

@@ -24,6 +24,8 @@ from dcp.kernel.errors import DriverError
 from dcp.orchestration.traffic.model import Endpoint, Route
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.simulation.virtual_time import run_virtual
+from dcp.store.database import InlineDatabase, open_database
+from dcp.store.edge import StoredEdge
 
 LOOPBACK = "127.0.0.1"
 
@@ -86,6 +88,8 @@ class EnvoyRig:
     def __init__(self, directory: Path) -> None:
         self.clock = SystemClock()
         self._directory = directory
+        self._database = open_database(f"sqlite:///{directory}/edge.sqlite")
+        self._made: list[EnvoyBalancer] = []
         self.balancer: Balancer = self.again()
         self._received: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
@@ -100,9 +104,14 @@ class EnvoyRig:
         for writer in self._connections.values():
             writer.close()
         await asyncio.gather(*self._connections)
+        for balancer in self._made:
+            await balancer.aclose()
+        self._database.close()
 
     def again(self) -> Balancer:
-        return EnvoyBalancer(self._directory, self.clock)
+        made = EnvoyBalancer(self._directory, self.clock, StoredEdge(self._database, self.clock))
+        self._made.append(made)
+        return made
 
     def free_port(self) -> int:
         with socket.socket() as found:
@@ -167,7 +176,8 @@ class EnvoyRig:
 def envoy_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("balancer")
     yield directory
-    asyncio.run(EnvoyBalancer(directory, SystemClock()).stop())
+    clock = SystemClock()
+    asyncio.run(EnvoyBalancer(directory, clock, StoredEdge(InlineDatabase(), clock)).stop())
 
 
 @pytest.fixture

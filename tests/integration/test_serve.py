@@ -25,6 +25,8 @@ from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.runtimes.process import orphans
 from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import Denied
+from dcp.store.database import InlineDatabase
+from dcp.store.edge import StoredEdge
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +101,8 @@ class Serve:
             if process.stdout:
                 process.stdout.close()
         if (self.state / "balancer").exists():
-            await EnvoyBalancer(self.state / "balancer", SystemClock()).stop()
+            clock = SystemClock()
+            await EnvoyBalancer(self.state / "balancer", clock, StoredEdge(InlineDatabase(), clock)).stop()
         for pid in orphans(self.state / "runtime"):
             os.kill(pid, signal.SIGKILL)
 

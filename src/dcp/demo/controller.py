@@ -17,6 +17,7 @@ from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import DcpError, Unavailable
 from dcp.orchestration.scaling.model import Policy
 from dcp.settings.read import read_settings
+from dcp.store.database import InlineDatabase
 from dcp.wiring import make_balancer, make_runtimes
 
 TIME_SCALE = 60
@@ -102,7 +103,9 @@ class DemoController:
 
     async def _sweep(self) -> None:
         settings, clock = read_settings(self._config), SystemClock()
-        runtimes, balancer = make_runtimes(settings, self.state, clock), make_balancer(settings, self.state, clock)
+        runtimes = make_runtimes(settings, self.state, clock)
+        # Nothing of the store is needed to end the proxy, and nothing there shall change.
+        balancer = make_balancer(settings, self.state, clock, InlineDatabase())
         for _, runtime in runtimes.each():
             for seen in await runtime.list_all():
                 await runtime.stop(seen.instance_id, GRACE_S)

@@ -25,6 +25,7 @@ from dcp.engine.source import SourceWorker
 from dcp.kernel.errors import DcpError, LeaseLost, Stale
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.services.ports import HostEngine
+from dcp.orchestration.traffic.ports import Opening
 from dcp.store import applications, hosts, instances, leases
 from dcp.store.leases import Lease
 
@@ -58,6 +59,7 @@ class Controller:
         self._address = address
         self._started_at = context.clock.now()
         self._attached: tuple[HostEngine, ...] = ()
+        self._opened = False
         self._running: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
@@ -81,6 +83,7 @@ class Controller:
         except DcpError as error:
             log.error("leases cannot be renewed", error=str(error))
             return
+        await self._open_balancer()
         for subject, (lease, task) in list(self._running.items()):
             if task.done() or (subject, lease.token) not in mine:
                 await self._cancel(subject)
@@ -89,6 +92,17 @@ class Controller:
         for subject in sorted(self._running)[share:]:
             await self._give_back(subject)
         await self._take(subjects, share)
+
+    async def _open_balancer(self) -> None:
+        """Answer the balancer's proxies from the start, whoever has its lease: each may turn to any controller."""
+        balancer = self._context.balancer
+        if self._opened or not isinstance(balancer, Opening):
+            return
+        try:
+            await balancer.open()
+            self._opened = True
+        except DcpError as error:
+            log.error("proxies cannot be answered", error=str(error))
 
     async def _attach(self) -> None:
         """Every controller talks to every host, whoever has its source: any service may have an instance there."""

@@ -52,6 +52,37 @@ Source = PrivateSource | FakeCloudSource | EnginesSourceSettings
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeProxySettings:
+    """A proxy that an operator runs: where it listens for all services, and where controllers ask it."""
+
+    name: str
+    listen_address: str
+    status: tuple[str, int]
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class XdsSettings:
+    """Where controllers answer proxies, where those find them, and who signs the certificates of both.
+
+    `authority`: files of certificate and key; None: made in the state directory.
+    """
+
+    listen: tuple[str, int] = ("0.0.0.0", 18600)
+    addresses: tuple[tuple[str, int], ...] = ()
+    authority: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTlsSettings:
+    """PEM files for the service that listens on `port`."""
+
+    port: int
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class BalancerSettings:
     """The proxy: which driver, its own port (None: a free one), and how many threads carry requests.
 
@@ -63,6 +94,13 @@ class BalancerSettings:
     workers: int = 1
     binary: str | None = None
     hard_stop_after_s: float = 300.0
+    embedded: bool = True
+    """Whether a proxy runs beside the controller."""
+    proxies: tuple[EdgeProxySettings, ...] = ()
+    """Proxies that run elsewhere."""
+    xds: XdsSettings = XdsSettings()
+    proxy_away_after_s: float = 10.0
+    tls: tuple[ListenerTlsSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

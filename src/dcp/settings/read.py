@@ -17,9 +17,11 @@ from dcp.settings.faults import problems_of_validation
 from dcp.settings.machine import Machine, slice_of, this_machine
 from dcp.settings.model import (
     BalancerSettings,
+    EdgeProxySettings,
     EngineHostSettings,
     EnginesSourceSettings,
     FakeCloudSource,
+    ListenerTlsSettings,
     PrivateSource,
     RegistrySettings,
     RuntimeSettings,
@@ -28,6 +30,7 @@ from dcp.settings.model import (
     Source,
     TlsFiles,
     UnderlaySettings,
+    XdsSettings,
 )
 from dcp.settings.registry import RegistryForm, site_of
 from dcp.settings.schema import (
@@ -108,7 +111,21 @@ def _registry(form: RegistryForm) -> RegistrySettings:
 
 
 def _balancer(form: BalancerForm) -> BalancerSettings:
-    return BalancerSettings(form.kind, form.admin_port, form.workers, form.binary, form.hard_stop_after_s)
+    authority = form.xds.authority
+    return BalancerSettings(
+        kind=form.kind,
+        admin_port=form.admin_port,
+        workers=form.workers,
+        binary=form.binary,
+        hard_stop_after_s=form.hard_stop_after_s,
+        embedded=form.embedded,
+        proxies=tuple(EdgeProxySettings(one.name, one.listen_address, one.status, one.workers) for one in form.proxies),
+        xds=XdsSettings(
+            form.xds.listen, tuple(form.xds.addresses), (authority.cert, authority.key) if authority else None
+        ),
+        proxy_away_after_s=form.proxy_away_after_s,
+        tls=tuple(ListenerTlsSettings(one.port, one.cert, one.key) for one in form.tls),
+    )
 
 
 def _address_ranges(form: RuntimeForm) -> tuple[AddressRange, ...]:

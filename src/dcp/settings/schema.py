@@ -31,6 +31,15 @@ ENGINE = re.compile(r"unix:///\S+|tcp://[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
 
 
+def _host_and_port(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return value
+    host, _, port = str(value).rpartition(":")
+    if not (host and port.isdigit() and 1 <= int(port) <= 65534):
+        raise ValueError("is not an address with a port, such as 10.1.0.21:9901")
+    return host.strip("[]"), int(port)
+
+
 def _port_range(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
@@ -72,6 +81,8 @@ def _rising_to_one(shares: list[float]) -> list[float]:
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 PortRange = Annotated[tuple[int, int], BeforeValidator(_port_range)]
+Address = Annotated[tuple[str, int], BeforeValidator(_host_and_port)]
+IpAddress = Annotated[str, AfterValidator(lambda value: str(ipaddress.ip_address(value)))]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Cpus = Annotated[int, BeforeValidator(_cpu_millis)]
 Memory = Annotated[int, BeforeValidator(_memory_bytes)]
@@ -183,6 +194,38 @@ SourceForm = Annotated[PrivateForm | FakeCloudForm | EnginesForm, Field(discrimi
 SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines"})
 
 
+class EdgeProxyForm(_Form):
+    """A proxy that runs elsewhere, known by its name."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
+    listen_address: IpAddress
+    status: Address
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+
+
+class AuthorityForm(_Form):
+    """PEM files of who signs the certificates of controllers and proxies."""
+
+    cert: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+
+
+class XdsForm(_Form):
+    """How proxies elsewhere and controllers meet."""
+
+    listen: Address = _BALANCER.xds.listen
+    addresses: list[Address] = Field(default_factory=list)
+    authority: AuthorityForm | None = None
+
+
+class ListenerTlsForm(_Form):
+    """PEM files for the service that listens on a port."""
+
+    port: Port
+    cert: Annotated[str, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+
+
 class BalancerForm(_Form):
     """Where and how the proxy listens."""
 
@@ -195,6 +238,11 @@ class BalancerForm(_Form):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     binary: Annotated[str, Field(min_length=1)] | None = None
     hard_stop_after_s: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = _BALANCER.hard_stop_after_s
+    embedded: bool = _BALANCER.embedded
+    proxies: list[EdgeProxyForm] = Field(default_factory=list)
+    xds: XdsForm = XdsForm()
+    proxy_away_after_s: Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)] = _BALANCER.proxy_away_after_s
+    tls: list[ListenerTlsForm] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _keys_fit_the_kind(self) -> "BalancerForm":
@@ -204,6 +252,21 @@ class BalancerForm(_Form):
             raise ValueError(f"haproxy can have {_HAPROXY_THREADS} workers at most")
         if self.kind == "envoy" and self.binary is not None:
             raise ValueError("binary is for kind haproxy: envoy comes with dcp")
+        if self.kind == "haproxy" and (self.proxies or self.tls or not self.embedded):
+            raise ValueError("proxies, tls and embedded are for kind envoy")
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_can_be_told(self) -> "BalancerForm":
+        _refuse_twice([one.name for one in self.proxies], "proxy")
+        _refuse_twice([f"{host}:{port}" for host, port in (one.status for one in self.proxies)], "status address")
+        _refuse_twice([str(one.port) for one in self.tls], "certificate for port")
+        if any(one.name == "embedded" for one in self.proxies):
+            raise ValueError("embedded is the name of the proxy beside the controller; choose another")
+        if self.proxies and not self.xds.addresses:
+            raise ValueError("xds.addresses is missing: where the proxies find a controller")
+        if not (self.embedded or self.proxies):
+            raise ValueError("there is no proxy: embedded is false and proxies is empty")
         return self
 
 
@@ -312,7 +375,7 @@ class SettingsForm(_Form):
     time_scale: Annotated[float, Field(ge=1, le=10_000)] = 1.0
     timing: TimingForm = TimingForm()
     sources: Annotated[list[SourceForm], Field(min_length=1)] = Field(default_factory=default_sources)
-    balancer: BalancerForm = BalancerForm()
+    balancer: BalancerForm = Field(default_factory=BalancerForm)
     runtime: RuntimeForm = RuntimeForm()
     registry: RegistryForm = RegistryForm()
     access: AccessForm = AccessForm()

@@ -330,3 +330,31 @@ image_pushes = Table(
     Index("image_pushes_by_end", "at"),
     sqlite_autoincrement=True,
 )
+
+edge = Table(
+    "edge",
+    metadata,
+    Column("name", NAME, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("routes", Text, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+)
+"""One row: what all proxies are told together. `revision` rises with every change of routes or endpoints."""
+
+edge_endpoints = Table(
+    "edge_endpoints",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("endpoints", Text, nullable=False),
+)
+
+edge_proxies = Table(
+    "edge_proxies",
+    metadata,
+    Column("node", NAME, primary_key=True),
+    Column("counted", Boolean, nullable=False),
+    Column("changed_at", SECONDS, nullable=False),
+    Column("words", Text, nullable=False),
+)

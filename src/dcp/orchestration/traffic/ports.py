@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from dcp.orchestration.services.model import ServiceKey
+from dcp.orchestration.traffic.edge import EdgeState
 from dcp.orchestration.traffic.model import Endpoint, EndpointStatus, Route, Traffic
 
 
@@ -52,4 +53,51 @@ class PortProbe(Protocol):
 
     def can_listen(self, address: str, port: int) -> bool:
         """Return whether nobody else has the port now. Returns at once; never raises."""
+        ...
+
+
+@runtime_checkable
+class Opening(Protocol):
+    """A balancer whose proxies turn to the controller by themselves: it answers them from `open` on."""
+
+    async def open(self) -> None:
+        """Begin to answer proxies. Idempotent. Unavailable: its port is taken."""
+        ...
+
+
+class EdgeLedger(Protocol):
+    """Where a balancer with many proxies keeps what they are told, so that every controller tells them the same.
+
+    Every call may raise Unavailable; changes by two callers are ordered one after the other.
+    """
+
+    async def revision(self) -> int:
+        """Return the present revision; cheap."""
+        ...
+
+    async def load(self) -> EdgeState:
+        """Return everything, as of one moment."""
+        ...
+
+    async def set_routes(self, routes: tuple[Route, ...]) -> int:
+        """Replace the routes and return the revision that has them; the same routes change nothing."""
+        ...
+
+    async def set_stopped(self, stopped: bool) -> int:
+        """Say whether proxies may listen, and return the revision that says so."""
+        ...
+
+    async def set_endpoints(self, service: ServiceKey, endpoints: tuple[Endpoint, ...], fence: int) -> int:
+        """Replace the endpoints and return their revision; the same endpoints keep theirs.
+
+        LeaseLost: a higher fence was seen before; nothing was changed.
+        """
+        ...
+
+    async def count(self, node: str, revision: int) -> bool:
+        """Count on a proxy that has taken over `revision`; False, and nothing, if that is not the present one."""
+        ...
+
+    async def discount(self, node: str, words: str) -> None:
+        """Count on a proxy no longer; `words` say why. Idempotent."""
         ...

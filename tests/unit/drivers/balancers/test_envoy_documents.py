@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from dcp.drivers.balancers.envoy import documents
 from dcp.drivers.balancers.envoy.counters import read_endpoints, read_refusals, read_traffic
 from dcp.drivers.balancers.envoy.names import decode, encode
-from dcp.drivers.balancers.envoy.routing import check_distinct
-from dcp.drivers.balancers.envoy.watches import check_room
-from dcp.kernel.errors import Rejected, Unavailable
+from dcp.drivers.balancers.listening import check_distinct
+from dcp.kernel.errors import Rejected
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, EndpointStatus, Route, Traffic
@@ -28,11 +27,6 @@ def test_a_name_is_reversible_and_harmless(application: str, name: str) -> None:
 def test_names_that_differ_stay_different() -> None:
     keys = [ServiceKey("a", "b"), ServiceKey("a.b", "c"), ServiceKey("a", "b.c"), ServiceKey("a-b", "c"), FEED]
     assert len({encode(key) for key in keys}) == len(keys)
-
-
-@pytest.mark.parametrize("route", [Route(FEED, 8080), Route(FEED, 8080, "0.0.0.0"), Route(FEED, 8080, "::1")])
-def test_a_route_can_be_read_from_its_listener(route: Route) -> None:
-    assert documents.route_of(documents.listener(route)) == route
 
 
 def test_only_addresses_are_accepted() -> None:
@@ -90,9 +84,3 @@ def test_refusals_are_read_with_and_without_their_name() -> None:
     state = {"failed_configuration": {"name": "127.0.0.1:81"}, "details": "cannot bind"}
     answer = {"configs": [{"name": "127.0.0.1:80"}, {"error_state": state}, {"name": "a", "error_state": state}]}
     assert read_refusals(answer) == {"127.0.0.1:81": "cannot bind", "a": "cannot bind"}
-
-
-def test_room_for_watches_is_looked_for_before_it_is_used() -> None:
-    check_room(1)
-    with pytest.raises(Unavailable, match=r"max_user_instances"):
-        check_room(1_000_000)

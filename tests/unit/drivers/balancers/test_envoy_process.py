@@ -11,10 +11,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from envoy_world import World
 
-from dcp.drivers.balancers.envoy import EnvoyBalancer
+from dcp.drivers.balancers.envoy import EnvoyOptions
 from dcp.drivers.runtimes.process.processes import find_owned, read_stat
-from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import Unavailable
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route
@@ -29,9 +29,13 @@ import asyncio, sys
 from pathlib import Path
 from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.kernel.clock import SystemClock
+from dcp.store.database import open_database
+from dcp.store.edge import StoredEdge
 
 async def main():
-    await EnvoyBalancer(Path(sys.argv[1]), SystemClock()).ensure_running()
+    clock = SystemClock()
+    ledger = StoredEdge(open_database(f"sqlite:///{sys.argv[1]}/store.sqlite"), clock)
+    await EnvoyBalancer(Path(sys.argv[1]), clock, ledger).ensure_running()
     print("running", flush=True)
     await asyncio.sleep(60)
 
@@ -40,14 +44,17 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def directory(tmp_path: Path) -> AsyncIterator[Path]:
-    yield tmp_path
-    await controller(tmp_path).stop()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    yield made
+    await made.controller().stop()
+    await made.close()
     assert proxies(tmp_path) == ()
 
 
-def controller(directory: Path, admin_port: int | None = None, workers: int = 1) -> EnvoyBalancer:
-    return EnvoyBalancer(directory, SystemClock(), admin_port=admin_port, workers=workers)
+@pytest.fixture
+def directory(world: World) -> Path:
+    return world.directory
 
 
 def proxies(directory: Path) -> tuple[int, ...]:
@@ -67,12 +74,12 @@ def free_port() -> int:
         return port
 
 
-async def test_controllers_that_start_at_once_start_one_proxy(directory: Path) -> None:
-    await asyncio.gather(*(controller(directory).ensure_running() for _ in range(5)))
+async def test_controllers_that_start_at_once_start_one_proxy(world: World, directory: Path) -> None:
+    await asyncio.gather(*(world.controller().ensure_running() for _ in range(5)))
     assert proxies(directory) == (recorded(directory),)
 
 
-async def test_it_outlives_a_killed_controller_and_its_group(directory: Path) -> None:
+async def test_it_outlives_a_killed_controller_and_its_group(world: World, directory: Path) -> None:
     command = (sys.executable, "-c", CONTROLLER, str(directory))
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
@@ -80,44 +87,44 @@ async def test_it_outlives_a_killed_controller_and_its_group(directory: Path) ->
     os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
     before = proxies(directory)
-    await controller(directory).ensure_running()
+    await world.controller().ensure_running()
     assert proxies(directory) == before == (recorded(directory),)
 
 
-async def test_one_that_was_never_recorded_is_found(directory: Path) -> None:
-    await controller(directory).ensure_running()
+async def test_one_that_was_never_recorded_is_found(world: World, directory: Path) -> None:
+    await world.controller().ensure_running()
     before = recorded(directory)
     (directory / "proxy").unlink()
-    await controller(directory).ensure_running()
+    await world.controller().ensure_running()
     assert proxies(directory) == (before,) == (recorded(directory),)
 
 
-async def test_a_pid_that_belongs_to_somebody_else_is_left_alone(directory: Path) -> None:
+async def test_a_pid_that_belongs_to_somebody_else_is_left_alone(world: World, directory: Path) -> None:
     stranger = await asyncio.create_subprocess_exec("sleep", "60")
     record = f"{stranger.pid} 1 {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}\n"
-    controller(directory)
+    world.controller()
     (directory / "proxy").write_text(record)
-    await controller(directory).stop()
+    await world.controller().stop()
     (directory / "proxy").write_text(record)
-    await controller(directory).ensure_running()
+    await world.controller().ensure_running()
     assert recorded(directory) != stranger.pid
     assert stranger.returncode is None
     stranger.kill()
     assert await stranger.wait() == -signal.SIGKILL
 
 
-async def test_a_given_admin_port_is_used_and_said_when_it_is_taken(directory: Path) -> None:
+async def test_a_given_admin_port_is_used_and_said_when_it_is_taken(world: World, directory: Path) -> None:
     port = free_port()
     with socket.create_server((LOOPBACK, port)):
         with pytest.raises(Unavailable, match=f"admin port {port}.*admin_port"):
-            await controller(directory, admin_port=port).ensure_running()
+            await world.controller(EnvoyOptions(admin_port=port)).ensure_running()
         assert proxies(directory) == ()
-    await controller(directory, admin_port=port).ensure_running()
+    await world.controller(EnvoyOptions(admin_port=port)).ensure_running()
     assert (directory / "admin").read_text() == f"{LOOPBACK}:{port}"
 
 
-async def test_the_admin_interface_changes_nothing(directory: Path) -> None:
-    await controller(directory).ensure_running()
+async def test_the_admin_interface_changes_nothing(world: World, directory: Path) -> None:
+    await world.controller().ensure_running()
     address = (directory / "admin").read_text()
     async with aiohttp.ClientSession() as client:
         for path in (
@@ -131,11 +138,11 @@ async def test_the_admin_interface_changes_nothing(directory: Path) -> None:
                 assert response.status == 403, path
         async with client.post(f"http://{address}/reset_counters") as response:
             assert response.status == 403
-    assert await controller(directory).traffic() == {}
+    assert await world.controller().traffic() == {}
 
 
-async def test_a_route_whose_port_was_taken_at_the_start_comes_back(directory: Path) -> None:
-    balancer = controller(directory)
+async def test_a_route_whose_port_was_taken_at_the_start_comes_back(world: World, directory: Path) -> None:
+    balancer = world.controller()
     await balancer.ensure_running()
     route = Route(FEED, free_port())
     await balancer.set_routes((route,))
@@ -151,8 +158,8 @@ async def test_a_route_whose_port_was_taken_at_the_start_comes_back(directory: P
     await writer.wait_closed()
 
 
-async def test_all_of_several_workers_follow(directory: Path) -> None:
-    balancer = controller(directory, workers=3)
+async def test_all_of_several_workers_follow(world: World, directory: Path) -> None:
+    balancer = world.controller(EnvoyOptions(workers=3))
     await balancer.ensure_running()
     route = Route(FEED, free_port())
     await balancer.set_routes((route,))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from envoy_world import World
 
 from dcp.drivers.balancers.envoy import EnvoyBalancer
-from dcp.kernel.clock import SystemClock
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route, Traffic
@@ -119,17 +119,25 @@ class Service:
 def envoy_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("balancer")
     yield directory
-    asyncio.run(EnvoyBalancer(directory, SystemClock()).stop())
+    asyncio.run(_stop(directory))
 
 
 @pytest.fixture
 async def service(envoy_directory: Path) -> AsyncIterator[Service]:
-    balancer = EnvoyBalancer(envoy_directory, SystemClock())
+    world = World(envoy_directory)
+    balancer = world.controller()
     await balancer.ensure_running()
     made = Service(balancer)
     await made.open()
     yield made
     await made.close()
+    await world.close()
+
+
+async def _stop(directory: Path) -> None:
+    world = World(directory)
+    await world.controller().stop()
+    await world.close()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

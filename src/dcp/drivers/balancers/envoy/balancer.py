@@ -1,79 +1,161 @@
-"""The verbs of the balancer `envoy`: write the file, wait until the proxy has taken it over, and only then return."""
+"""The verbs of the balancer `envoy`: write what is wanted, and return once the proxies have taken it over."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from dcp.drivers.balancers.envoy import documents
-from dcp.drivers.balancers.envoy.admin import Admin, wait_until
-from dcp.drivers.balancers.envoy.counters import TRAFFIC_FILTER, read_endpoints, read_traffic
-from dcp.drivers.balancers.envoy.directory import BalancerDirectory, EndpointsVersion
+from dcp.drivers.balancers.envoy.certificates import Authority
+from dcp.drivers.balancers.envoy.counters import (
+    TRAFFIC_FILTER,
+    read_endpoints,
+    read_traffic,
+    sum_endpoints,
+    sum_traffic,
+)
+from dcp.drivers.balancers.envoy.directory import BalancerDirectory
+from dcp.drivers.balancers.envoy.fleet import Fleet
 from dcp.drivers.balancers.envoy.names import encode
+from dcp.drivers.balancers.envoy.options import EMBEDDED, EnvoyOptions
 from dcp.drivers.balancers.envoy.proxy import Proxy
-from dcp.drivers.balancers.envoy.routing import ACKNOWLEDGE_BOUND_S, Routing, is_free
+from dcp.drivers.balancers.envoy.resources import revision_of, wanted
+from dcp.drivers.balancers.envoy.routing import Routing, read_certificates
+from dcp.drivers.balancers.envoy.server import Connected, XdsServer
+from dcp.drivers.balancers.envoy.session import Wanted
+from dcp.drivers.balancers.envoy.status import Beside, Elsewhere, Place, Status
+from dcp.drivers.balancers.listening import check_distinct, is_free
 from dcp.kernel.clock import Clock
-from dcp.kernel.errors import DriverError, Unavailable
+from dcp.kernel.errors import DriverError
 from dcp.orchestration.services.model import ServiceKey
+from dcp.orchestration.traffic.edge import EdgeState
 from dcp.orchestration.traffic.model import Endpoint, EndpointStatus, Route, Traffic
+from dcp.orchestration.traffic.ports import EdgeLedger
 
 
 class EnvoyBalancer:
-    """One Envoy with its files in `directory`; any number of these objects may share it, in several processes.
+    """Any number of Envoys that are told the same; any number of these objects may share ledger and directory."""
 
-    `admin_port` None: any free port. `workers` are Envoy's threads: one carries some ten thousand requests a second.
-    Both count from the proxy's next start.
-    """
-
-    def __init__(self, directory: Path, clock: Clock, admin_port: int | None = None, workers: int = 1) -> None:
+    def __init__(self, directory: Path, clock: Clock, ledger: EdgeLedger, options: EnvoyOptions | None = None) -> None:
         self._clock = clock
+        self._ledger = ledger
+        self._options = options or EnvoyOptions()
         self._directory = BalancerDirectory(directory, clock)
-        self._admin = Admin(self._directory.admin)
-        self._proxy = Proxy(self._directory, clock, admin_port, workers)
-        self._routing = Routing(self._directory, self._admin, clock)
+        self._certificates = read_certificates(self._options.tls)
+        self._opening = asyncio.Lock()
+        self._authority: Authority | None = None
+        self._server = XdsServer(clock, ledger, self._view, self._known)
+        self._statuses = self._make_statuses()
+        self._proxy = Proxy(self._directory, clock, self._options.admin_port, self._options.workers)
+        self._fleet = Fleet(self._server, ledger, self._statuses, self._options, clock)
+        self._routing = Routing(self._server, self._fleet, self._options)
+
+    async def open(self) -> None:
+        """Begin to answer proxies. Idempotent."""
+        async with self._opening:
+            identity = self._signer().for_controller() if self._options.proxies else None
+            path = self._directory.socket if self._options.embedded else None
+            await self._server.open(path, self._options.listen if identity else None, identity)
+
+    async def aclose(self) -> None:
+        """Let go of the proxies; they serve on."""
+        await self._server.close()
 
     async def ensure_running(self) -> None:
-        if not (self._proxy.running() and await self._admin.ready()):
-            async with self._directory.locked("proxy"):
-                await self._proxy.start(self._admin)
-        if not await self._routing.in_force():
-            # The proxy runs, so this is no failure; whoever sets the routes is told.
-            with suppress(Unavailable):
-                async with self._directory.locked("routes"):
-                    await self._routing.settle()
+        await self.open()
+        state = await self._server.refresh()
+        if state.stopped:
+            await self._ledger.set_stopped(False)
+            state = await self._server.refresh()
+        if self._options.embedded:
+            status = self._statuses[EMBEDDED]
+            if not (self._proxy.running() and await status.alive()):
+                async with self._directory.locked("proxy"):
+                    await self._proxy.start(status)
+            await self._routing.embedded_in_force(state)
+        await self._fleet.note_silence()
 
     async def set_routes(self, routes: tuple[Route, ...]) -> None:
-        async with self._directory.locked("routes"):
-            await self._routing.apply(routes)
+        check_distinct(routes)
+        for route in routes:
+            documents.listener(route)
+        await self.open()
+        if self._options.embedded and not self._proxy.running():
+            raise DriverError("the proxy does not run")
+        await self._ledger.set_routes(routes)
+        await self._routing.in_force(await self._server.refresh())
 
     async def set_endpoints(self, service: ServiceKey, endpoints: tuple[Endpoint, ...], fence: int) -> None:
         """As promised; for a service without a route they are kept until it has one."""
-        wanted = documents.assignment(service, endpoints)
-        version = await self._directory.write_endpoints(service, wanted, fence)
+        documents.assignment(service, endpoints)
+        await self.open()
+        revision = await self._ledger.set_endpoints(service, endpoints, fence)
+        state = await self._server.refresh()
         name = encode(service)
-        if name not in self._directory.clustered():
+        if service not in {route.service for route in state.routes}:
             return
 
-        async def taken_over() -> bool:
-            return EndpointsVersion.parse(await self._admin.version(f"cluster.{name}")) >= version
+        def acknowledged(here: Connected) -> bool:
+            refused = here.session.refusals().get(name)
+            if refused is not None:
+                raise DriverError(f"{self._statuses[here.node].name} refused the endpoints of {service}: {refused}")
+            return revision_of(here.session.endpoints_version(name)) >= revision
 
-        if not await wait_until(self._clock, taken_over, ACKNOWLEDGE_BOUND_S):
-            raise DriverError(f"the proxy has not taken over the endpoints of {service} in {ACKNOWLEDGE_BOUND_S:g} s")
-        async with self._directory.locked("workers"):
-            await self._admin.pass_gate()
+        async def told(_node: str, status: Status) -> bool:
+            return await status.told(name) >= revision
+
+        await self._fleet.accepted(acknowledged, told, f"the endpoints of {service}")
 
     async def endpoints(self, service: ServiceKey) -> tuple[EndpointStatus, ...]:
         name = encode(service)
-        return read_endpoints(await self._admin.json("/clusters", format="json", filter=f"^{name}$"), name)
+        answers = await self._fleet.ask(lambda status: status.json("/clusters", format="json", filter=f"^{name}$"))
+        return sum_endpoints([read_endpoints(answer, name) for answer in answers])
 
     async def traffic(self) -> Mapping[ServiceKey, Traffic]:
         """As promised. The latencies lag behind the counts by a quarter of a second at most."""
-        stats = await self._admin.json("/stats", format="json", histogram_buckets="cumulative", filter=TRAFFIC_FILTER)
-        routed = {route.service for route in self._directory.routes()}
-        return {service: counted for service, counted in read_traffic(stats).items() if service in routed}
+        answers = await self._fleet.ask(
+            lambda status: status.json("/stats", format="json", histogram_buckets="cumulative", filter=TRAFFIC_FILTER)
+        )
+        routed = {route.service for route in (await self._ledger.load()).routes}
+        counted = sum_traffic([read_traffic(answer) for answer in answers])
+        return {service: numbers for service, numbers in counted.items() if service in routed}
 
     def can_listen(self, address: str, port: int) -> bool:
-        return is_free(documents.address_text(address, port))
+        return not self._options.embedded or is_free(address, port)
 
     async def stop(self) -> None:
-        async with self._directory.locked("proxy"):
-            await self._proxy.stop()
+        """As promised; proxies elsewhere run on, and stop to listen."""
+        await self._ledger.set_stopped(True)
+        if self._options.proxies:
+            await self.open()
+            state = await self._server.refresh()
+            with suppress(DriverError):
+                await self._routing.in_force(state)
+        if self._options.embedded:
+            async with self._directory.locked("proxy"):
+                await self._proxy.stop()
+
+    def _signer(self) -> Authority:
+        if self._authority is None:
+            if self._options.authority is not None:
+                self._authority = Authority.read(*self._options.authority, self._clock)
+            else:
+                self._authority = Authority.made_in(self._directory.root, self._clock)
+        return self._authority
+
+    def _make_statuses(self) -> dict[str, Status]:
+        places: dict[str, Place] = {}
+        if self._options.embedded:
+            places[EMBEDDED] = Beside(self._directory.admin)
+        if self._options.proxies:
+            identity = self._signer().for_controller()
+            places |= {proxy.node: Elsewhere(proxy, identity) for proxy in self._options.proxies}
+        names = {node: "the proxy" if node == EMBEDDED else f"proxy {node}" for node in places}
+        return {node: Status(names[node], place, self._clock) for node, place in places.items()}
+
+    def _view(self, state: EdgeState, node: str) -> Wanted:
+        remote = self._options.remote(node)
+        return wanted(state, remote.listen_address if remote else None, self._certificates)
+
+    def _known(self, node: str) -> bool:
+        return node in self._statuses

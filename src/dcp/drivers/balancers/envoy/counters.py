@@ -5,7 +5,9 @@ Its words mean (tried with 1.40): `completed` and the status classes are counted
 histogram holds requests whose response passed whole, and lags by the flush interval.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 from dcp.drivers.balancers.envoy.documents import ALL_MS
@@ -34,6 +36,28 @@ def read_traffic(stats: Mapping[str, Any]) -> dict[ServiceKey, Traffic]:
     return {decode(service): _traffic(counted, buckets.get(service, {})) for service, counted in numbers.items()}
 
 
+def sum_traffic(parts: Sequence[Mapping[ServiceKey, Traffic]]) -> dict[ServiceKey, Traffic]:
+    """Return what several proxies counted together."""
+    return {
+        service: reduce(_add, (part[service] for part in parts if service in part))
+        for service in {service for part in parts for service in part}
+    }
+
+
+def sum_endpoints(parts: Sequence[Sequence[EndpointStatus]]) -> tuple[EndpointStatus, ...]:
+    """Return every endpoint once, with the requests of all proxies; it drains once it drains at all of them."""
+    together: dict[tuple[str, int], EndpointStatus] = {}
+    for status in (status for part in parts for status in part):
+        place = (status.address, status.port)
+        before = together.get(place, replace(status, active_requests=0))
+        together[place] = replace(
+            status,
+            draining=before.draining and status.draining,
+            active_requests=before.active_requests + status.active_requests,
+        )
+    return tuple(together.values())
+
+
 def read_endpoints(clusters: Mapping[str, Any], name: str) -> tuple[EndpointStatus, ...]:
     """Return the endpoints of one cluster in the answer to `/clusters?format=json`."""
     for entry in clusters.get("cluster_statuses", ()):
@@ -51,6 +75,16 @@ def read_refusals(dump: Mapping[str, Any]) -> dict[str, str]:
             name = entry.get("name") or state.get("failed_configuration", {}).get("name", "")
             refused[name] = state.get("details", "")
     return refused
+
+
+def _add(one: Traffic, other: Traffic) -> Traffic:
+    return Traffic(
+        arrived=one.arrived + other.arrived,
+        answered=one.answered + other.answered,
+        failed=one.failed + other.failed,
+        waiting=one.waiting + other.waiting,
+        by_latency=tuple(a + b for a, b in zip(one.by_latency, other.by_latency, strict=True)),
+    )
 
 
 def _split(stat: str) -> tuple[str, str]:

