@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from dcp.api.errors import error_of
+from dcp.api.images_client import ImagesClient
 from dcp.api.registry_client import RegistryClient
 from dcp.api.state_directory import default_state, found_server, read_token
 from dcp.kernel.errors import Denied, InvalidInput, Problem, Unavailable
@@ -29,6 +30,7 @@ class Client:
             raise InvalidInput((Problem("server", f"{url!r} is not an address", "such as http://127.0.0.1:8700"),))
         self.url = url.rstrip("/")
         self.registry = RegistryClient(self._call)
+        self.images = ImagesClient(self._call)
         self._http = httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {token}"},

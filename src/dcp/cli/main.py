@@ -29,6 +29,7 @@ VERBS = {
     "why": ("dcp.cli.explain:why", "Say why a service, instance, host or application is as it is."),
     "logs": ("dcp.cli.explain:logs", "Print the last lines that an instance wrote."),
     "discovery": ("dcp.cli.discovery:app", "Show what clients find by asking; let more of it go at once."),
+    "images": ("dcp.cli.images:app", "List images and where they are; build, compare and collect them."),
     "registry": ("dcp.cli.registry:app", "Say who may push and pull; set up the registries of sites."),
     "simulate": ("dcp.cli.simulate:simulate", "Run the engine on a virtual clock, with faults, from a seed."),
     "mirror": ("dcp.cli.mirror:mirror", "Run a mirror: a cache of a registry that passes images on as they arrive."),

@@ -84,6 +84,18 @@ def spec_at(connection: Connection, name: str, revision: int) -> ApplicationSpec
     return spec
 
 
+def recent_specs(connection: Connection, earlier: int) -> tuple[tuple[str, int, ApplicationSpec], ...]:
+    """Return (application, revision, specification) of every current revision and the `earlier` ones before each."""
+    query = (
+        select(revisions)
+        .join(applications, applications.c.name == revisions.c.application)
+        .where(revisions.c.revision >= applications.c.revision - earlier)
+        .order_by(revisions.c.application, revisions.c.revision)
+    )
+    rows = connection.execute(query)
+    return tuple((row.application, row.revision, from_known_json(ApplicationSpec, row.spec)) for row in rows)
+
+
 def put(connection: Connection, spec: ApplicationSpec, before: Application | None, now: float) -> int:
     """Store a new revision; guarded by the version of `before`. Return the revision."""
     revision = before.revision + 1 if before else 1

@@ -90,10 +90,10 @@ def drop_upload(connection: Connection, site: str, repository: str, digest: str)
     connection.execute(delete(image_uploads).where(*_same(site, repository, digest)))
 
 
-def add_build(connection: Connection, record: BuildRecord, log: str) -> None:
-    """Keep how an image was built. Telling it again changes nothing."""
+def add_build(connection: Connection, record: BuildRecord, log: str) -> bool:
+    """Keep how an image was built; return False for one that was told before."""
     if connection.execute(select(image_builds.c.id).where(image_builds.c.id == record.id)).first() is not None:
-        return
+        return False
     connection.execute(
         insert(image_builds).values(
             id=record.id,
@@ -105,6 +105,7 @@ def add_build(connection: Connection, record: BuildRecord, log: str) -> None:
             log=log,
         )
     )
+    return True
 
 
 def builds_of(connection: Connection, repository: str, limit: int) -> tuple[BuildRecord, ...]:

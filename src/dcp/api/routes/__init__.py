@@ -1,6 +1,17 @@
 """Endpoints, a module for each noun. They ask the engine or the store and shape the answer; they decide nothing."""
 
-from dcp.api.routes import applications, discovery, events, fleet, metrics, plans, registry, registry_doors, status
+from dcp.api.routes import (
+    applications,
+    discovery,
+    events,
+    fleet,
+    images,
+    metrics,
+    plans,
+    registry,
+    registry_doors,
+    status,
+)
 
 ROUTERS = (
     status.router,
@@ -10,6 +21,7 @@ ROUTERS = (
     plans.router,
     registry.router,
     discovery.router,
+    images.router,
 )
 DISCOVERY = discovery.clients
 """Endpoints for clients of discovery; a token that opens nothing else opens them too."""

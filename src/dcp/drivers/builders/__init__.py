@@ -1,0 +1,1 @@
+"""Builders of images: `engine`, the builder of a Docker Engine."""

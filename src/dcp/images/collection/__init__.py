@@ -1,0 +1,1 @@
+"""Garbage collection: which images nobody needs any more."""
