@@ -11,7 +11,7 @@ from dcp.drivers.balancers.haproxy.configuration import BANDS, common, section, 
 from dcp.drivers.balancers.haproxy.proxy import find_binary
 from dcp.kernel.errors import Unavailable
 from dcp.orchestration.services.model import ServiceKey
-from dcp.orchestration.traffic.model import Endpoint, Route
+from dcp.orchestration.traffic.model import DEFAULT_WEIGHT, Endpoint, Route
 
 ONE = Endpoint("feed-1", "127.0.0.1", 20001)
 ROUTE = Route(ServiceKey("00", "feed"), 18111)
@@ -32,7 +32,8 @@ def test_haproxy_finds_it_valid_without_a_warning(tmp_path: Path):
 
 def test_a_draining_endpoint_is_a_server_of_no_weight():
     assert "weight 0 " in server_words(replace(ONE, draining=True))
-    assert "weight 1 " in server_words(ONE)
+    assert f"weight {DEFAULT_WEIGHT} " in server_words(ONE)
+    assert "weight 256 " in server_words(replace(ONE, weight=256))
 
 
 def test_an_address_of_version_6_is_not_taken_for_a_host_and_a_port():

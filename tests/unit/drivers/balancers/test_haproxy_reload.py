@@ -138,6 +138,30 @@ async def test_requests_in_a_replaced_process_are_under_way_and_counted(
         assert (counted.arrived, counted.answered, counted.waiting) == (1, 1, 0)
 
 
+async def test_weights_share_requests_under_way_and_change_without_a_reload(
+    balancer: HAProxyBalancer, tmp_path: Path
+) -> None:
+    feed = route(FEED)
+    await balancer.set_routes((feed,))
+    light, heavy = Instance("light"), Instance("heavy")
+
+    async def client(asked: int) -> None:
+        async with Kept(feed) as kept:
+            for _ in range(asked):
+                await kept.ask(work_ms=5)
+
+    async with light as light_endpoint, heavy as heavy_endpoint:
+        for first, second in ((8, 24), (24, 8)):
+            weighted = (replace(light_endpoint, weight=first), replace(heavy_endpoint, weight=second))
+            await balancer.set_endpoints(FEED, weighted, fence=1)
+            light.requests = heavy.requests = 0
+            await asyncio.gather(*(client(25) for _ in range(16)))
+            more, less = sorted((light.requests, heavy.requests), reverse=True)
+            assert (light.requests < heavy.requests) == (first < second)
+            assert 2 < more / less < 4.5
+        assert (await workers(tmp_path)).reloads == 1
+
+
 async def test_a_replaced_process_is_ended_after_its_time(balancer: HAProxyBalancer, tmp_path: Path) -> None:
     feed = route(FEED)
     await balancer.set_routes((feed,))

@@ -9,14 +9,14 @@ from dcp.drivers.balancers.haproxy.names import place_of, proxy_name, server_nam
 from dcp.drivers.balancers.haproxy.servers import decide_changes, decide_deletions, differences
 from dcp.kernel.errors import Rejected
 from dcp.orchestration.services.model import ServiceKey
-from dcp.orchestration.traffic.model import Endpoint
+from dcp.orchestration.traffic.model import DEFAULT_WEIGHT, Endpoint
 
 ONE = Endpoint("feed-1", "127.0.0.1", 20001)
 TWO = Endpoint("feed-2", "127.0.0.1", 20002)
 NAME_ONE, NAME_TWO = "feed-1:127.0.0.1:20001", "feed-2:127.0.0.1:20002"
 
 
-def server(name: str, weight: int = 1, *, disabled: bool = False, active: int = 0) -> Server:
+def server(name: str, weight: int = DEFAULT_WEIGHT, *, disabled: bool = False, active: int = 0) -> Server:
     return Server(name, weight, disabled, active)
 
 
@@ -41,7 +41,12 @@ def test_draining_is_a_weight_of_nothing_and_can_end():
     (change,) = decide_changes("shop:feed", (server(NAME_ONE),), (draining,))
     assert change == f"set server shop:feed/{NAME_ONE} weight 0"
     (change,) = decide_changes("shop:feed", (server(NAME_ONE, 0),), (ONE,))
-    assert change == f"set server shop:feed/{NAME_ONE} weight 1"
+    assert change == f"set server shop:feed/{NAME_ONE} weight {DEFAULT_WEIGHT}"
+
+
+def test_a_weight_is_changed_where_it_stands():
+    (change,) = decide_changes("shop:feed", (server(NAME_ONE),), (replace(ONE, weight=32),))
+    assert change == f"set server shop:feed/{NAME_ONE} weight 32"
 
 
 def test_one_that_comes_back_to_drain_takes_nothing_in_between():

@@ -48,7 +48,8 @@ defaults
     # A client that goes away takes its request with it.
     option abortonclose
     option socket-stats
-    # Each request goes where the fewest are under way: a new instance takes all until it has caught up.
+    # Each request goes where the fewest are under way for its weight: a new instance takes all until it has caught up.
+    # `random` would heed weights also where nothing is under way, but forgets servers that were added (2.6).
     balance leastconn
     retries 5
     option redispatch 1
@@ -100,7 +101,7 @@ def server_words(endpoint: Endpoint) -> str:
 
 def weight_of(endpoint: Endpoint) -> int:
     """Return HAProxy's weight. 0 is what it calls draining: requests under way finish, new ones go elsewhere."""
-    return 0 if endpoint.draining else 1
+    return 0 if endpoint.draining else endpoint.weight
 
 
 def socket_name(route: Route) -> str:
