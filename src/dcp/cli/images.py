@@ -26,7 +26,7 @@ def images(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """List images: which sites have them, how far the others lag, who pushed them, which services use them."""
+    """List images and where they are; build, compare and collect them."""
     if context.invoked_subcommand is not None:
         return
     with client(state, server, token) as api:
