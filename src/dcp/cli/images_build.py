@@ -186,10 +186,13 @@ def _credentials(registry: str, username: str) -> dict[str, dict[str, str]]:
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
         known = json_module.loads((folder / "config.json").read_text(encoding="utf-8"))
-        encoded = known["auths"][registry]["auth"]
-        name, _, password = base64.b64decode(encoded).decode().partition(":")
-    except (OSError, ValueError, KeyError, TypeError):
+        entry = known["auths"][registry]
+        name, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+        login = str(entry.get("identitytoken") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+    if login:  # docker keeps a token instead of the password
+        return {registry: {"username": name, "identitytoken": login, "serveraddress": registry}}
     return {registry: {"username": name, "password": password, "serveraddress": registry}}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context
+from dcp.engine.images.pinning import SiteResolver, pin, revive
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Conflict, InvalidInput, NotFound, Problem
 from dcp.kernel.events import Event
@@ -17,7 +18,7 @@ from dcp.orchestration.services.difference import Change, difference
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey, ServiceSpec
 from dcp.orchestration.services.validate import problems_of, unplaceable
 from dcp.orchestration.traffic.ports import PortProbe
-from dcp.store import applications, events, published
+from dcp.store import applications, events, images, published
 from dcp.store.applications import Application, ServiceRow
 
 
@@ -40,6 +41,7 @@ async def apply(
     Raises InvalidInput with every problem, or Conflict; either leaves everything as it was.
     """
     await _refuse_invalid(context, spec)
+    spec = await _pinned(context, spec)
     if dry_run:
         return await context.database.read(lambda connection: _compare(connection, spec, expected_revision)[0])
     applied = await context.database.write(lambda connection: _apply(connection, context, spec, expected_revision))
@@ -80,6 +82,19 @@ async def allow_cut(context: Context, application: str, service: str) -> Service
     return key
 
 
+async def _pinned(context: Context, spec: ApplicationSpec) -> ApplicationSpec:
+    """Return `spec` with digests instead of tags, where containers run and a registry is configured."""
+    sites = context.images
+    if sites is None or not context.runtimes.abilities().containers:
+        return spec
+
+    async def known(repository: str, tag: str) -> str | None:
+        head = await context.database.read(lambda connection: images.head(connection, repository, tag))
+        return head.digest if head else None
+
+    return await pin(spec, sites.name, SiteResolver(sites, known))
+
+
 async def _refuse_invalid(context: Context, spec: ApplicationSpec) -> None:
     problems = problems_of(spec)
     if not problems:
@@ -118,6 +133,8 @@ def _apply(connection: Connection, context: Context, spec: ApplicationSpec, expe
     now = context.clock.now()
     revision = applications.put(connection, spec, before, now)
     _place_services(connection, context, spec)
+    if context.images is not None:
+        revive(connection, spec, context.images.name, now)
     words = f"revision {revision} applied, {len(applied.changes)} changes"
     applied_event = Event(f"application/{spec.name}", "applied", words, str(revision - 1), str(revision))
     events.append(connection, now, [applied_event])
