@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
+LAB_PACKAGES := docker.io containerd runc iptables iproute2 util-linux mount busybox-static
 SEED ?= 1
 SEEDS ?= 1000
 
@@ -27,6 +28,11 @@ install: $(VENV)/run ## Install dcp into .venv
 .PHONY: demo
 demo: $(VENV)/run ## Run the main job: an application rides out a 6x surge on this machine
 	$(BIN)/dcp demo --report demo-report.html $(DEMO_ARGS)
+
+.PHONY: demo-docker
+demo-docker: $(VENV)/run ## The same with real containers on four Docker Engines here; installs Debian packages, as root
+	apt-get install -y -qq --no-install-recommends $(LAB_PACKAGES)
+	$(BIN)/dcp demo --runtime docker --report demo-docker-report.html $(DEMO_ARGS)
 
 .PHONY: test
 test: lint types imports unit ## Run every check: lint, types, import rules, tests

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from dcp.cli.output import err, out
+from dcp.demo.ground import MIN_LAB_HOSTS, DemoRuntime
 from dcp.demo.load_profile import LoadProfile
 from dcp.demo.outcome import Course, Outcome
 from dcp.demo.report import write_html
@@ -28,6 +29,12 @@ def demo(
     surge: Annotated[float, typer.Option(min=1.0, help="By how much the load is multiplied.")] = 6.0,
     base_rps: Annotated[float, typer.Option(min=1.0, help="Requests per second before the surge.")] = 36.0,
     hold_s: Annotated[float, typer.Option(min=5.0, help="Seconds the surge lasts.")] = 40.0,
+    runtime: Annotated[DemoRuntime, typer.Option(help="Processes, or containers on real engines.")] = (
+        DemoRuntime.PROCESS
+    ),
+    hosts: Annotated[
+        int, typer.Option(min=MIN_LAB_HOSTS, max=16, help="How many engines, with --runtime docker; needs root.")
+    ] = MIN_LAB_HOSTS,
     seed: Annotated[int, typer.Option(help="The same seed offers the same requests.")] = 1,
     file: Annotated[Path | None, typer.Option(help="Another Compose file whose entry is `feed`.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the figures there; - for stdout.")] = None,
@@ -42,7 +49,9 @@ def demo(
     """
     to_stdout = json is not None and str(json) == "-"
     profile = LoadProfile(base_rps=base_rps, surge_factor=surge, before_s=12.0, hold_s=hold_s, tail_s=100.0)
-    options = DemoOptions(profile=profile, policy=policy, seed=seed, compose=file, keep=keep)
+    options = DemoOptions(
+        profile=profile, policy=policy, seed=seed, compose=file, keep=keep, runtime=runtime, hosts=hosts
+    )
     with _shown(plain or to_stdout or not sys.stderr.isatty()) as show:
         recording, outcome = run_demo(options, show)
     if report is not None:
@@ -113,8 +122,9 @@ def _summary(outcome: Outcome) -> Table:
     for name, course in outcome.hosts.items():
         lines.add_row(f"hosts {name}", _course(course))
     lines.add_row("cost", f"{outcome.cost_usd:.6f} USD")
-    lines.add_row("left behind", f"{outcome.orphan_processes} processes")
+    lines.add_row("left behind", f"{outcome.orphan_processes} processes or containers")
     lines.add_row("policy", f"{outcome.policy}; all windows divided by {outcome.time_scale:g}")
+    lines.add_row("hosts", outcome.hosts_are)
     lines.add_row("cloud", outcome.cloud)
     if outcome.generator_starved:
         lines.add_row("note", f"the generator was up to {outcome.generator_late_max_ms:.0f} ms late: a busy machine")

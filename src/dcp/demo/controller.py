@@ -15,34 +15,14 @@ import yaml
 from dcp.api.client import Client
 from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import DcpError, Unavailable
-from dcp.orchestration.scaling.model import Policy
 from dcp.settings.read import read_settings
 from dcp.store.database import InlineDatabase
 from dcp.wiring import make_balancer, make_runtimes
 
-TIME_SCALE = 60
-"""A minute becomes a second: the published windows of an hour fit into a run of minutes."""
 START_LIMIT_S = 30.0
 END_LIMIT_S = 20.0
 LOOK_S = 0.1
 GRACE_S = 1.0
-
-
-def configuration(policy: Policy) -> dict[str, Any]:
-    """Return the `dcp.yaml` of the demo: a small private pool, and a cloud behind it that is a fake."""
-    return {
-        "policy": str(policy),
-        "time_scale": TIME_SCALE,
-        "balancer": {"internal_ports": "17800-17899"},
-        "sources": [
-            {"name": "private", "kind": "private", "hosts": 4, "cpus": 1, "memory": "512M"},
-            {
-                "name": "cloud",
-                "kind": "fake-cloud",
-                "types": [{"name": "c1", "cpus": 1, "memory": "512M", "price_usd_per_hour": 0.048, "boot_s": 3}],
-            },
-        ],
-    }
 
 
 class DemoController:

@@ -55,6 +55,8 @@ class Outcome:
     load_complete: bool
     seed: int
     cloud: str
+    hosts_are: str = ""
+    """What hosts and instances were, in words."""
 
     @property
     def generator_starved(self) -> bool:
@@ -99,6 +101,7 @@ def compute_outcome(recording: Recording) -> Outcome:
         load_complete=recording.load_complete,
         seed=recording.seed,
         cloud=recording.cloud,
+        hosts_are=recording.hosts,
     )
 
 

@@ -139,6 +139,8 @@ class Recording:
     samples: tuple[StateSample, ...] = ()
     decisions: tuple[Decision, ...] = ()
     lines: Mapping[str, ServiceLines] = field(default_factory=dict)
+    hosts: str = ""
+    """What hosts and instances are, in words."""
     load_complete: bool = False
     """The generator sent the whole profile and every request ended."""
     orphan_processes: int | None = None

@@ -57,7 +57,7 @@ def _heading(recording: Recording) -> str:
 
 
 def _notices(recording: Recording, outcome: Outcome) -> str:
-    notices = [f"cloud: {recording.cloud}"]
+    notices = [f"hosts: {recording.hosts}", f"cloud: {recording.cloud}"]
     if outcome.generator_starved:
         notices.append(
             f"The load generator was late by up to {outcome.generator_late_max_ms:.0f} ms (more than "
@@ -186,7 +186,7 @@ def _method(recording: Recording) -> str:
         f"{POOL_S - 1} seconds after, up to the end of the run, stays under 1% slow.",
         "Surge as offered: mean rate of the hold over mean rate before, both counted by the generator.",
         "Instances and hosts are read from the controller once a second; every one that holds resources counts.",
-        f"cloud: {recording.cloud}.",
+        f"hosts: {recording.hosts}; cloud: {recording.cloud}.",
     )
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<section><h2>How this was counted</h2><ul>{items}</ul></section>"

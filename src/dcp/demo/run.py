@@ -18,7 +18,8 @@ from typing import Any, TextIO
 
 from dcp.api.client import Client
 from dcp.compose import read
-from dcp.demo.controller import DemoController, configuration
+from dcp.demo.controller import DemoController
+from dcp.demo.ground import MIN_LAB_HOSTS, DemoRuntime, Ground, ground
 from dcp.demo.load_profile import LoadProfile
 from dcp.demo.outcome import Outcome, compute_outcome
 from dcp.demo.recording import Decision, LiveSecond, Recording, ServiceLines, StateSample, read_live, read_seconds
@@ -29,7 +30,6 @@ from dcp.orchestration.scaling.model import Policy
 from dcp.orchestration.services.model import ApplicationSpec
 
 ENTRY = "feed"
-CLOUD = "fake: a simulated provider; its boot delay and price are configured, its hosts are slices of this machine"
 SETTLE_LIMIT_S = 30.0
 """The application serves within this time, and is removed within it."""
 RETURN_LIMIT_S = 60.0
@@ -50,6 +50,9 @@ class DemoOptions:
     """The application; None: examples/hot-event of this project."""
     keep: bool = False
     """Keep the run's folder (state, logs, load events)."""
+    runtime: DemoRuntime = DemoRuntime.PROCESS
+    hosts: int = MIN_LAB_HOSTS
+    """Engines of the lab; only with runtime `docker`."""
 
 
 def find_example() -> Path:
@@ -63,12 +66,14 @@ def find_example() -> Path:
 
 def run_demo(options: DemoOptions, show: Show) -> tuple[Recording, Outcome]:
     """Run once and return what was written down and its figures. Whatever happens, what was started is ended."""
-    spec = read(options.compose or find_example(), environment=os.environ).spec
-    with _folder(options.keep) as folder:
-        controller = DemoController(folder, configuration(options.policy))
+    compose = options.compose or find_example()
+    spec = read(compose, environment=os.environ).spec
+    program = compose.absolute().parent
+    with _folder(options.keep) as folder, ground(options.runtime, options.hosts, program, folder) as stands:
+        controller = DemoController(folder, stands.configuration(options.policy))
         try:
             with controller.start() as client:
-                run = _Run(options, spec, client, folder)
+                run = _Run(options, stands, stands.adapt(spec), client, folder)
                 run.play(show)
                 run.remove()
             controller.end()
@@ -77,7 +82,7 @@ def run_demo(options: DemoOptions, show: Show) -> tuple[Recording, Outcome]:
             left = controller.leftovers()
             if left:
                 controller.sweep()
-        recording = replace(run.recording, orphan_processes=len(left))
+        recording = replace(run.recording, orphan_processes=len(left) + stands.left_behind())
     return recording, compute_outcome(recording)
 
 
@@ -96,8 +101,11 @@ def _folder(keep: bool) -> Iterator[Path]:
 class _Run:
     """The run between the controller's start and its end."""
 
-    def __init__(self, options: DemoOptions, spec: ApplicationSpec, client: Client, folder: Path) -> None:
+    def __init__(
+        self, options: DemoOptions, stands: Ground, spec: ApplicationSpec, client: Client, folder: Path
+    ) -> None:
         self._options = options
+        self._stands = stands
         self._spec = spec
         self._client = client
         self._events = folder / "load.jsonl"
@@ -109,7 +117,8 @@ class _Run:
             entry=ENTRY,
             policy=status["policy"],
             time_scale=status["time_scale"],
-            cloud=CLOUD,
+            cloud=stands.cloud,
+            hosts=stands.hosts,
             started_at=status["now"],
             profile=options.profile,
             slow_ms=spec.service(ENTRY).slow_threshold_ms,
@@ -204,7 +213,8 @@ class _Run:
             profile=self._options.profile,
             policy=self.recording.policy,
             time_scale=self.recording.time_scale,
-            cloud=CLOUD,
+            cloud=self._stands.cloud,
+            hosts=self._stands.hosts,
             phase="load has ended" if ended else phase,
             live=self._live,
             sample=self._samples[-1],

@@ -37,13 +37,15 @@ class Progress:
     sample: StateSample | None
     decisions: Sequence[Decision]
     lines: dict[str, ServiceLines]
+    hosts: str = ""
+    """What hosts and instances are, in words."""
 
 
 def render(progress: Progress, width: int = 120) -> RenderableType:
     """Return the whole live view."""
     layout = Layout()
     layout.split_column(
-        Layout(_header(progress), name="header", size=4),
+        Layout(_header(progress), name="header", size=5),
         Layout(_load(progress, width), name="load", size=7),
         Layout(name="middle", size=_middle_height(progress)),
         Layout(_decisions(progress), name="decisions", ratio=1, minimum_size=5),
@@ -103,7 +105,7 @@ def _header(progress: Progress) -> Panel:
     text.append(f"   {progress.at_s:.0f} s of about {progress.profile.duration_s:.0f} s")
     text.append(f"   policy {progress.policy}   time scale {progress.time_scale:g}", style="dim")
     text.append(" (windows of hours and minutes are divided by it)\n", style="dim")
-    text.append(f"cloud: {progress.cloud}", style="dim")
+    text.append(f"hosts: {progress.hosts}\ncloud: {progress.cloud}", style="dim")
     return Panel(text, title="dcp demo: a hot event", border_style="blue")
 
 

@@ -99,7 +99,7 @@ def test_the_platform_file_of_a_lab_with_registries_names_each_sites_own(tmp_pat
     text = platform_file.render(spec, layout, client_files(layout), 1000, 1 << 30)
     registry = parse_settings(text, "dcp.yaml").registry
     assert registry.name == "registry.t-1.lab:5000"
-    assert [(site.name, site.role.value) for site in registry.sites] == [
+    assert [(one.site.name, one.site.role.value) for one in registry.sites] == [
         ("s1", "master"),
         ("s2", "master"),
         ("s3", "follower"),
