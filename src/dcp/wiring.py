@@ -13,6 +13,7 @@ from dcp.engine.context import Context
 from dcp.engine.images.sites import ImageSites, SiteRegistry
 from dcp.engine.registry.configuration import upload_secret
 from dcp.engine.registry.tokens import TokenServer
+from dcp.engine.warming.parts import WarmingParts
 from dcp.hosts.ports import HostSource
 from dcp.images.access.model import AccountKind
 from dcp.kernel.clock import Clock
@@ -40,6 +41,7 @@ DRIVERS = {
     "runtime/process": "dcp.drivers.runtimes.process",
     "tokens": "dcp.drivers.tokens",
     "source/engines": "dcp.drivers.clouds.engines",
+    "mirrors": "dcp.drivers.mirrors.http",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
 }
@@ -79,6 +81,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         settings=settings.engine,
         token_server=token_server,
         images=make_image_sites(settings.registry, clock, token_server),
+        warming=make_warming(settings, token_server),
     )
 
 
@@ -86,7 +89,8 @@ async def unwire(context: Context) -> None:
     """Close what the drivers and the store hold in this process. Instances, proxy and hosts stay."""
     runtimes = context.runtimes.runtime if isinstance(context.runtimes, OneRuntime) else context.runtimes
     registries = context.images.registries.values() if context.images else ()
-    for driver in (runtimes, context.balancer, *context.sources, *registries):
+    mirrors = (context.warming.control,) if context.warming else ()
+    for driver in (runtimes, context.balancer, *context.sources, *registries, *mirrors):
         if isinstance(driver, Closable):
             await driver.aclose()
     context.database.close()
@@ -151,6 +155,15 @@ def make_token_server(settings: Settings, state: Path, database: Database, clock
         passwords=driver.ScryptPasswords(),
         vault=vault,
     )
+
+
+def make_warming(settings: Settings, tokens: TokenServer) -> WarmingParts | None:
+    """Return what brings images to hosts; None where the runtime runs no images."""
+    if settings.runtime.kind != "docker":
+        return None
+    token = tokens.vault.derive("control of mirrors")
+    control = load("mirrors").HttpMirrors(token)
+    return WarmingParts(settings.warming, control, token, settings.mirror_command)
 
 
 def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -> HostSource:

@@ -10,6 +10,7 @@ from dcp.api.client import Client
 from dcp.cli.options import AsJson, Server, State, Token, client
 from dcp.cli.output import clock_time, count, indented, number, print_json, print_result, table
 from dcp.cli.waiting import Patience
+from dcp.images.warming.model import PlannedWarming, Way
 from dcp.kernel.errors import Conflict, NotFound
 from dcp.kernel.units import format_duration
 
@@ -159,6 +160,8 @@ def _plan_lines(found: dict[str, Any]) -> Iterable[str]:
     for one in found["instances"]:
         held = "".join(f"; held until {g['serving_at_least']} {g['service']} serve" for g in one["instance"]["gate"])
         yield f"+ instance {one['instance']['id']} on {one['instance']['host_id']}: {one['why']}{held}"
+    for one in found.get("warming", []):
+        yield f"~ image {_warming_words(one)}"
     for removal in found["removals"]:
         yield f"- instance {removal['instance_id']}: {removal['words']}"
     for hold in found["holds"]:
@@ -168,3 +171,8 @@ def _plan_lines(found: dict[str, Any]) -> Iterable[str]:
     if found["hosts"]:
         hosts, price = count(len(found["hosts"]), "host"), found["price_change_usd_per_hour"]
         yield f"{hosts} more, {price:+.3f} USD per hour, ready in {format_duration(found['ready_in_s'])}"
+
+
+def _warming_words(one: dict[str, Any]) -> str:
+    numbers = (one["mirrors_to_add"], one["size_bytes"], one["line_bytes"], one["seconds"])
+    return PlannedWarming(one["image"], one["site"], tuple(one["hosts"]), Way(one["way"]), *numbers).words

@@ -1,5 +1,6 @@
 """The worker of one application: load everything it depends on, decide its plan, write the plan in one transaction."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,14 +9,17 @@ from sqlalchemy import Connection
 from dcp.engine.context import Context, log
 from dcp.hosts.model import Host, Offer, SourceHost
 from dcp.hosts.ports import HostSource
+from dcp.images.warming.model import as_pulled
+from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.kernel.errors import DriverError, NotFound
 from dcp.kernel.events import Event
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
 from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.orchestration.scaling.warming import WarmingSnapshot
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
-from dcp.store import applications, counters, events, hosts, instances, plans, samples
+from dcp.store import applications, counters, events, hosts, instances, plans, samples, warming
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
@@ -183,8 +187,25 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
+        warming=_warming(connection, context, application.spec),
     )
     return Loaded(application, rows, snapshot)
+
+
+def _warming(connection: Connection, context: Context, spec: ApplicationSpec) -> WarmingSnapshot | None:
+    if context.warming is None:
+        return None
+    present: dict[str, set[str]] = {}
+    for host_id, image in warming.in_state(connection, HostImageState.PRESENT):
+        present.setdefault(image, set()).add(host_id)
+    standing = Counter(one.site for one in warming.mirrors_of(connection) if one.state == MirrorState.READY)
+    return WarmingSnapshot(
+        settings=context.warming.settings,
+        present={image: frozenset(hosts) for image, hosts in present.items()},
+        excluded=warming.in_state(connection, HostImageState.EXCLUDED),
+        images=warming.sizes(connection, filter(None, (as_pulled(service.image) for service in spec.services))),
+        standing=standing,
+    )
 
 
 def _still_free(offer: Offer, known: tuple[Host, ...], out: frozenset[tuple[str, str]]) -> Offer:

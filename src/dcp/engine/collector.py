@@ -8,12 +8,14 @@ without a live row was left behind by a crash or by a controller that had lost i
 
 import asyncio
 
+from sqlalchemy import Connection
+
 from dcp.engine.context import Context, log
 from dcp.kernel.errors import DriverError, Unreachable
 from dcp.kernel.events import Event
 from dcp.orchestration.services.model import Observation
 from dcp.orchestration.services.ports import Runtime
-from dcp.store import events, history, instances
+from dcp.store import events, history, instances, warming
 from dcp.store.leases import Lease
 
 SUBJECT = "runtime"
@@ -34,7 +36,7 @@ class CollectorWorker:
         listed = await asyncio.gather(*(self._list(host, runtime) for host, runtime in self._context.runtimes.each()))
         found = [(runtime, one) for runtime, seen in listed for one in seen]
         ids = [one.instance_id for _, one in found]
-        wanted = await self._context.database.read(lambda connection: instances.unended_among(connection, ids))
+        wanted = await self._context.database.read(lambda connection: _wanted(connection, ids))
         unwanted = [(runtime, one) for runtime, one in found if one.instance_id not in wanted]
         await asyncio.gather(*(self._collect(lease, runtime, one) for runtime, one in unwanted))
         await self._forget_history(lease)
@@ -69,3 +71,8 @@ class CollectorWorker:
             await runtime.forget(seen.instance_id)
         except DriverError as error:
             log.warning("collecting failed", instance=seen.instance_id, error=str(error))
+
+
+def _wanted(connection: Connection, ids: list[str]) -> frozenset[str]:
+    """Return those that the ledger wants: instances that have not ended, and mirrors that are not gone."""
+    return instances.unended_among(connection, ids) | {mirror.id for mirror in warming.mirrors_of(connection)}

@@ -12,6 +12,7 @@ from dcp.engine.images.sites import ImageSites
 from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
+from dcp.engine.warming.parts import WarmingParts
 from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import Clock
 from dcp.orchestration.services.ports import Runtimes
@@ -40,6 +41,8 @@ class Context:
     """None where nobody asks for tokens: in simulation."""
     images: ImageSites | None = None
     """The registries of the sites; None: no registry is configured."""
+    warming: WarmingParts | None = None
+    """None where instances have no images: nothing waits for any."""
     wakes: Wakes = field(default_factory=Wakes)
     unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
     """Errors of workers that are no DcpError: faults in our code, newest last."""

@@ -22,11 +22,13 @@ from dcp.engine.images.worker import SUBJECT as IMAGES
 from dcp.engine.images.worker import ImagesWorker
 from dcp.engine.service import ServiceWorker
 from dcp.engine.source import SourceWorker
+from dcp.engine.warming.worker import NO_SITE, WarmingWorker
+from dcp.engine.warming.worker import SUBJECT as SITE
 from dcp.kernel.errors import DcpError, LeaseLost, Stale
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.services.ports import HostEngine
 from dcp.orchestration.traffic.ports import Opening
-from dcp.store import applications, hosts, instances, leases
+from dcp.store import applications, hosts, instances, leases, warming
 from dcp.store.leases import Lease
 
 BACK_OFF_LIMIT_S = 10.0
@@ -130,10 +132,17 @@ class Controller:
             RUNTIME,
             *((DISCOVERY,) if self._context.settings.discovery else ()),
             *((IMAGES,) if self._context.images else ()),
+            *self._sites(connection),
             *(f"source/{source.name}" for source in self._context.sources),
             *(f"application/{name}" for name in applications.names(connection)),
             *(f"service/{key}" for key in sorted(keys, key=str)),
         )
+
+    def _sites(self, connection: Connection) -> tuple[str, ...]:
+        if self._context.warming is None:
+            return ()
+        sites = {host.site for host in hosts.current(connection)} | {one.site for one in warming.mirrors_of(connection)}
+        return tuple(f"{SITE}/{site or NO_SITE}" for site in sorted(sites))
 
     async def _take(self, subjects: tuple[str, ...], share: int) -> None:
         for subject in subjects:
@@ -169,6 +178,9 @@ class Controller:
             return ApplicationWorker(self._context, name)
         if kind == "service":
             return ServiceWorker(self._context, ServiceKey.parse(name))
+        if kind == SITE:
+            assert self._context.warming is not None, f"no worker for {subject}"
+            return WarmingWorker(self._context, self._context.warming, name)
         source = self._context.source(name)
         assert source is not None, f"no worker for {subject}"
         return SourceWorker(self._context, source)

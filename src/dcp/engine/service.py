@@ -15,6 +15,8 @@ from dcp.engine.context import Context, log
 from dcp.engine.health import HealthChecks
 from dcp.engine.underlay import UnderlayAddresses
 from dcp.hosts.states import HostState
+from dcp.images.warming.model import as_pulled
+from dcp.images.warming.states import HostImageState
 from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale, Unreachable
 from dcp.kernel.events import Event
 from dcp.orchestration.services.container import NetworkMode
@@ -23,7 +25,7 @@ from dcp.orchestration.services.model import Instance, Observation, ServiceKey, 
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 from dcp.orchestration.traffic.model import Endpoint
-from dcp.store import applications, events, hosts, instances, published
+from dcp.store import applications, events, hosts, instances, published, warming
 from dcp.store.leases import Lease
 
 START_TRIES = 5
@@ -46,6 +48,8 @@ class _Loaded:
     """Instances that clients of discovery can see."""
     listen_ports: Mapping[str, int]
     """Of every service of the application, for its instances' environment."""
+    warm: frozenset[tuple[str, str]]
+    """(host, image) that are there."""
 
 
 class ServiceWorker:
@@ -104,7 +108,16 @@ class ServiceWorker:
             attainable={row.key.name: row.attainable for row in rows},
             published=published.instances(connection, self._key) if self._context.settings.discovery else frozenset(),
             listen_ports={row.key.name: row.listen_port for row in rows},
+            warm=self._warm(connection, own),
         )
+
+    def _warm(self, connection: Connection, own: tuple[Instance, ...]) -> frozenset[tuple[str, str]]:
+        """Return (host, image) that are there, of hosts where an instance waits."""
+        waiting = {instance.host_id for instance in own if instance.state == InstanceState.PLACED}
+        if self._context.warming is None or not waiting:
+            return frozenset()
+        rows = warming.rows_of(connection, waiting)
+        return frozenset(row.key for row in rows if row.state == HostImageState.PRESENT)
 
     async def _observe(self, own: tuple[Instance, ...]) -> dict[str, Observation | None]:
         asked = [instance for instance in own if instance.state != InstanceState.PLACED]
@@ -131,6 +144,7 @@ class ServiceWorker:
                 published=instance.id in loaded.published,
                 health=self._checks.of(instance.id),
                 active_requests=active.get(instance.id),
+                image_missing=self._image_missing(instance, loaded),
             )
             for instance in loaded.own
             if instance.id not in self._acting or observations.get(instance.id) is not None
@@ -144,6 +158,12 @@ class ServiceWorker:
             targets=loaded.targets,
             attainable=loaded.attainable,
         )
+
+    def _image_missing(self, instance: Instance, loaded: _Loaded) -> str:
+        image = as_pulled(loaded.specs[instance.spec_revision].image)
+        if self._context.warming is None or not image or (instance.host_id, image) in loaded.warm:
+            return ""
+        return f"{instance.host_id} does not have {image} yet"
 
     async def _requests_in_flight(self, own: tuple[Instance, ...]) -> dict[str, int]:
         """Ask the proxy about draining instances, but only once it acknowledged that they drain."""

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from dcp.hosts.states import HostState
+from dcp.images.warming.model import as_pulled
+from dcp.images.warming.states import HostImageState
 from dcp.kernel.errors import Conflict, NotFound
+from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.gate import gate_open
-from dcp.store import applications, events, hosts, instances, plans
+from dcp.store import applications, events, hosts, instances, plans, warming
 from dcp.store.events import Logged
 
 EVENTS = 20
@@ -60,7 +63,9 @@ def _of_instance(connection: Connection, instance: Instance) -> Answer:
     if host is not None and host.state == HostState.UNREACHABLE:
         lines.append(f"the engine of {host.id} does not answer: nothing is known of it now, and nothing concluded")
     if instance.state == InstanceState.PLACED:
-        lines.append(f"waits for its host, which is {host.state if host else 'unknown'}")
+        if host is None or host.state != HostState.READY:
+            lines.append(f"waits for its host, which is {host.state if host else 'unknown'}")
+        lines += _images(connection, instance, plan)
     if instance.state == InstanceState.HELD:
         serving = instances.serving_counts(connection, instance.application)
         rows = applications.service_rows(connection, instance.application)
@@ -69,6 +74,19 @@ def _of_instance(connection: Connection, instance: Instance) -> Answer:
         closed = gate_open(instance.gate, serving, targets, attainable)
         lines.append(f"held at its gate: {closed}" if closed else "its gate is open; it takes traffic next")
     return _answer(connection, instance.subject, f"{instance.id} is {instance.state} ({instance.reason})", lines)
+
+
+def _images(connection: Connection, instance: Instance, plan: ApplicationPlan | None) -> list[str]:
+    """Say how far its image is, and what the plan expected."""
+    spec = applications.spec_at(connection, instance.application, instance.spec_revision).service(instance.service)
+    row = warming.find(connection, instance.host_id, image) if (image := as_pulled(spec.image)) else None
+    if row is None or row.state == HostImageState.PRESENT:
+        return []
+    failed = f", {row.attempts} failed so far: {row.reason}: {row.words}" if row.attempts else ""
+    source = f" from {row.source}" if row.source else ""
+    lines = [f"waits for its image {image}, which is {row.state} on {row.host_id}{source}{failed}"]
+    planned = plan.warming if plan else ()
+    return lines + [f"planned: {one.words}" for one in planned if one.image == image and instance.host_id in one.hosts]
 
 
 def _of_service(connection: Connection, row: applications.ServiceRow) -> Answer:

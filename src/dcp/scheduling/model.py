@@ -20,6 +20,8 @@ class Candidate:
     labels: Mapping[str, str] = field(default_factory=dict)
     instances: Mapping[str, int] = field(default_factory=dict)
     """Instances per service key (`application/name`) that hold resources there."""
+    images: frozenset[str] = frozenset()
+    """Images that are there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Ask:
     constraints: tuple[str, ...] = ()
     """`node.labels.KEY==VALUE` or `!=`, `node.id==ID`, `node.source==private|cloud`; all must hold."""
     max_per_host: int | None = None
+    image: str = ""
+    """The image that an instance waits for where it is not there yet; empty: it waits for none."""
     failed_on: frozenset[str] = frozenset()
     """Hosts on which an instance of the service could not be started lately: taken only if no other fits."""
 

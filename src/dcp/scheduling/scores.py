@@ -6,6 +6,9 @@ a host with few instances of the same service before one with many, a full host 
 instances on few hosts, so that others become empty and can be given back. The spread halves from the first instance to
 the second and so on; beyond about ten instances of one service on every host, filling a host may count for more than
 evenness.
+
+For instances with an image a part stands beside the spread: a host that has the image need not be waited for. It
+outweighs one instance of the service more or less from the second one on, so that the first ones are still spread.
 """
 
 from collections.abc import Mapping
@@ -24,6 +27,8 @@ FAILED = -300.0
 PRIVATE = 100.0
 SPREAD = 99.0
 """For a host without an instance of the service; divided by one more than it has."""
+IMAGE = 20.0
+"""For a host that has the image; then a host without an instance of the service gets that much less than SPREAD."""
 FULL = 1.0
 """For a host that the instance fills to the last; in proportion below."""
 
@@ -43,19 +48,25 @@ class HostScore:
     share: float
     """Used share of the host once the next instance is there: the mean of processor and memory."""
     share_of_one: float
+    image: float | None = None
+    """None: the instance has no image to wait for."""
 
     def total(self) -> float:
-        return _total(self.ready + self.failed, self.private, self.same, self.share)
+        return self.ready + self.failed + self.private + self._spread() + (self.image or 0.0) + FULL * self.share
 
     def parts(self) -> Mapping[str, float]:
         """Return the parts by name; they add up to the total."""
         parts = {
             "ready": self.ready,
             "private": self.private,
-            "spread": _spread(self.same),
+            "spread": self._spread(),
+            **({} if self.image is None else {"image": self.image}),
             "full": FULL * self.share,
         }
         return parts | ({"failed": self.failed} if self.failed else {})
+
+    def _spread(self) -> float:
+        return _spread(self.same, self.image is not None)
 
     def add_one(self) -> None:
         """Count one more instance as put there."""
@@ -73,7 +84,9 @@ def best_hosts(fleet: Fleet, ask: Ask, fits: NDArray[np.int64]) -> list[HostScor
     share_of_one = _share(fleet, ask.resources.cpu_millis, ask.resources.memory_bytes)
     share = _share(fleet, fleet.cpu_total - fleet.cpu_free, fleet.memory_total - fleet.memory_free) + share_of_one
     failed = np.where(_failed(fleet, ask), FAILED, 0.0)
-    total = np.where(fits > 0, _total(ready + failed, private, same, share), -np.inf)
+    image = _image(fleet, ask.image) if ask.image else None
+    preferred = ready + failed + private + _spread(same, image is not None) + FULL * share
+    total = np.where(fits > 0, preferred if image is None else preferred + image, -np.inf)
     best = np.argsort(-total, kind="stable")[: min(ask.count, int(np.count_nonzero(fits > 0)))]
     return [
         HostScore(
@@ -84,6 +97,7 @@ def best_hosts(fleet: Fleet, ask: Ask, fits: NDArray[np.int64]) -> list[HostScor
             same=float(same[position]),
             share=float(share[position]),
             share_of_one=float(share_of_one[position]),
+            image=None if image is None else float(image[position]),
         )
         for position in best.tolist()
     ]
@@ -95,12 +109,12 @@ def _failed(fleet: Fleet, ask: Ask) -> NDArray[np.bool_]:
     return np.array([host.host_id in ask.failed_on for host in fleet.hosts], dtype=np.bool_)
 
 
-def _total(ready: OneOrAll, private: OneOrAll, same: OneOrAll, share: OneOrAll) -> OneOrAll:
-    return ready + private + _spread(same) + FULL * share
+def _spread(same: OneOrAll, with_image: bool) -> OneOrAll:
+    return (SPREAD - IMAGE if with_image else SPREAD) / (1.0 + same)
 
 
-def _spread(same: OneOrAll) -> OneOrAll:
-    return SPREAD / (1.0 + same)
+def _image(fleet: Fleet, image: str) -> Figures:
+    return np.array([IMAGE if image in host.images else 0.0 for host in fleet.hosts], dtype=np.float64)
 
 
 def _share(fleet: Fleet, cpu_millis: int | NDArray[np.int64], memory_bytes: int | NDArray[np.int64]) -> Figures:

@@ -7,6 +7,7 @@ from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, SourceKind
 from dcp.images.model import Site
 from dcp.images.replication.model import ImageLimits
+from dcp.images.warming.model import WarmingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +173,6 @@ class Settings:
     access: AccessSettings = AccessSettings()
     discovery_token_file: str = ""
     """Holds a token that opens nothing but discovery; empty: there is none."""
+    warming: WarmingSettings = WarmingSettings()
+    mirror_command: tuple[str, ...] = ("dcp", "mirror")
+    """What is run in the mirror image."""

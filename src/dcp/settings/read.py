@@ -102,6 +102,8 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         registry=_registry(form.registry),
         access=_access(form),
         discovery_token_file=form.discovery.token_file,
+        warming=form.warming.settings(),
+        mirror_command=tuple(form.warming.mirror_command),
     )
 
 

@@ -18,6 +18,7 @@ from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.validate import NAME
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
+from dcp.settings.warming import WarmingForm
 
 _ENGINE = EngineSettings()
 _LIMITS = Limits()
@@ -378,6 +379,7 @@ class SettingsForm(_Form):
     balancer: BalancerForm = Field(default_factory=BalancerForm)
     runtime: RuntimeForm = RuntimeForm()
     registry: RegistryForm = RegistryForm()
+    warming: WarmingForm = WarmingForm()
     access: AccessForm = AccessForm()
     engine: EngineForm = EngineForm()
     discovery: DiscoveryForm = DiscoveryForm()

@@ -229,6 +229,42 @@ image_builds = Table(
     Index("image_builds_by_repository", "repository", "built_at"),
 )
 
+host_images = Table(
+    "host_images",
+    metadata,
+    Column("host_id", NAME, primary_key=True),
+    Column("image", NAME, primary_key=True),
+    Column("state", NAME, nullable=False),
+    Column("since", SECONDS, nullable=False),
+    Column("wanted_at", SECONDS, nullable=False),
+    Column("source", NAME, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", SECONDS, nullable=False),
+    Column("reason", NAME, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("moved_bytes", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("host_images_by_image", "image", "state"),
+)
+
+mirrors = Table(
+    "mirrors",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("site", NAME, nullable=False),
+    Column("host_id", NAME, nullable=False),
+    Column("state", NAME, nullable=False),
+    Column("since", SECONDS, nullable=False),
+    Column("address", NAME, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("stripes", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", SECONDS, nullable=False),
+    Column("reason", NAME, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("mirrors_by_site", "site", "state"),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -34,7 +34,7 @@ class FakeEngines:
         return self._runtime.abilities()
 
     def of(self, host_id: str) -> Runtime:
-        return _OneEngine(host_id, self._runtime, self, self._clock)
+        return OneFakeEngine(host_id, self._runtime, self, self._clock)
 
     def each(self) -> tuple[tuple[str, Runtime], ...]:
         return tuple((host_id, self.of(host_id)) for host_id in self._attached)
@@ -56,7 +56,7 @@ class FakeEngines:
         return host_id in self._attached and host_id not in self._cut
 
 
-class _OneEngine:
+class OneFakeEngine:
     """The runtime of one host."""
 
     def __init__(self, host_id: str, runtime: FakeRuntime, engines: FakeEngines, clock: Clock) -> None:

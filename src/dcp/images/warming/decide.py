@@ -21,7 +21,7 @@ from dcp.images.warming.model import (
     WarmingView,
     Way,
 )
-from dcp.images.warming.pulls import decide_pulls, decide_rows
+from dcp.images.warming.pulls import decide_pulls, decide_rows, is_mirrored
 from dcp.images.warming.states import HostImageState, MirrorState
 
 UNDER_WAY = frozenset({HostImageState.WANTED, HostImageState.PULLING, HostImageState.FAILED})
@@ -31,7 +31,7 @@ def decide_warming(view: WarmingView) -> WarmingDecision:
     """Return what changes now at one site."""
     row_steps = decide_rows(view)
     rows = _after_rows(view.rows, row_steps)
-    lacking = tuple(sorted({row.host_id for row in rows if row.state in UNDER_WAY}))
+    lacking = tuple(sorted({row.host_id for row in rows if row.state in UNDER_WAY and is_mirrored(row, view)}))
     estimate = _estimate(view, rows, lacking)
     mirror_steps = decide_mirrors(view, lacking, estimate)
     mirrors = _after_mirrors(view.mirrors, tuple(step.mirror for step in mirror_steps))
@@ -112,7 +112,7 @@ def _warm(
     """Tell few mirrors beforehand; hosts that serve each other warm their own by pulling."""
     if way != Way.MIRRORS:
         return ()
-    wanted = dict.fromkeys(row.image for row in rows if row.state in UNDER_WAY)
+    wanted = dict.fromkeys(row.image for row in rows if row.state in UNDER_WAY and is_mirrored(row, view))
     ready = [mirror.id for mirror in mirrors if mirror.state == MirrorState.READY]
     return tuple((mirror, image) for image in wanted for mirror in ready if (mirror, image) not in view.warming)
 

@@ -1,9 +1,10 @@
 """Words of warming, as frozen values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from dcp.images.model import ImageRef
 from dcp.images.warming.states import HostImageState, MirrorState
 
 MB = 1_000_000
@@ -77,6 +78,8 @@ class WarmImage:
     size_bytes: int
     layers: tuple[int, ...] = ()
     """Bytes of each layer."""
+    mirrored: bool = True
+    """Mirrors can bring it; another registry's images come directly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,20 @@ class HostImage:
     @property
     def key(self) -> tuple[str, str]:
         return self.host_id, self.image
+
+
+def as_pulled(image: str) -> str:
+    """Return an image as hosts are told to pull it and list it: `name@sha256:…`; "" if it is not pinned."""
+    try:
+        ref = ImageRef.parse(image)
+    except ValueError:
+        return ""
+    return str(replace(ref, tag="")) if ref.pinned else ""
+
+
+def pinned_digest(reference: str) -> str:
+    """Return the digest that a reference names; "" if it names none."""
+    return reference.partition("@")[2]
 
 
 REGISTRY = "registry"

@@ -111,7 +111,7 @@ def _settling(mirror: Mirror, view: WarmingView) -> bool:
 def _source(row: HostImage, view: WarmingView, way: Way, ready: Iterable[Mirror], busy: Counter[str]) -> str:
     """Return where the host pulls from now; "" if it waits."""
     settings = view.settings
-    if way == Way.DIRECT:
+    if way == Way.DIRECT or not is_mirrored(row, view):
         return REGISTRY if busy[REGISTRY] < settings.direct_pulls else ""
     own = next((mirror for mirror in ready if mirror.host_id == row.host_id), None)
     if own is not None and (way == Way.PEERS or (own.id, row.image) in view.flowing):
@@ -124,6 +124,12 @@ def _source(row: HostImage, view: WarmingView, way: Way, ready: Iterable[Mirror]
     if not list(ready) and waited_s > settings.mirror_wait_s and busy[REGISTRY] < settings.direct_pulls:
         return REGISTRY
     return ""
+
+
+def is_mirrored(row: HostImage, view: WarmingView) -> bool:
+    """Return whether mirrors can bring what the row names."""
+    image = view.images.get(row.image)
+    return image is None or image.mirrored
 
 
 def after_pull(row: HostImage, now: float, moved_bytes: int) -> HostImage:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from dcp.hosts.model import Host, Offer, Resources
 from dcp.hosts.states import USABLE, HostState
+from dcp.images.warming.model import as_pulled
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
@@ -27,6 +28,7 @@ from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, P
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
 from dcp.orchestration.scaling.targets import decide_targets
+from dcp.orchestration.scaling.warming import EXCLUDED, WarmingSnapshot, plan_warmings, stranded
 from dcp.orchestration.services.decide import START_FAILURES
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
@@ -71,6 +73,8 @@ class ApplicationSnapshot:
     last_instance: int
     last_host: int
     last_plan: int
+    warming: WarmingSnapshot | None = None
+    """None: nothing is known of images, and nothing waits for any."""
 
 
 def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
@@ -93,6 +97,10 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
     if move := _move(snapshot, decisions, replacements):
         host_plan, replaces = move.host_plan, move.instance_id
     hosts = tuple(PlannedHost(_requested(new.host_id, new.offer, snapshot.now), new.why) for new in host_plan.new_hosts)
+    planned = tuple(
+        replace(one, instance=replace(one.instance, replaces=replaces))
+        for one in _instances(snapshot, plan_id, host_plan, targets, replacements)
+    )
     return ApplicationPlan(
         id=plan_id,
         application=snapshot.name,
@@ -100,13 +108,16 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         policy=snapshot.policy,
         targets=decisions,
         hosts=hosts,
-        instances=tuple(
-            replace(planned, instance=replace(planned.instance, replaces=replaces))
-            for planned in _instances(snapshot, plan_id, host_plan, targets, replacements)
-        ),
+        instances=planned,
         removals=_removals(snapshot, replacements),
         holds=tuple(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
         unplaced=host_plan.placement.unplaced,
+        warming=plan_warmings(
+            snapshot.warming,
+            snapshot.spec,
+            (one.instance for one in planned),
+            (*snapshot.hosts, *(one.host for one in hosts)),
+        ),
         price_change_usd_per_hour=sum(new.host.host_type.price_usd_per_hour for new in hosts),
         ready_in_s=max((new.host.host_type.boot_s for new in hosts), default=0.0),
     )
@@ -165,6 +176,7 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
             constraints=snapshot.spec.service(name).constraints,
             max_per_host=snapshot.spec.service(name).most_per_host,
             failed_on=_failed_on(snapshot, name),
+            image=_image(snapshot, name),
         )
         for name in call_order(snapshot.spec)
         if replacements[name].add
@@ -176,11 +188,17 @@ def _failed_on(snapshot: ApplicationSnapshot, name: str) -> frozenset[str]:
     """Hosts that could not start an instance of the service within the window of its restart policy."""
     (service,) = (one for one in snapshot.services if one.spec.name == name)
     since = snapshot.now - service.spec.restart.window_s
-    return frozenset(
+    failed = frozenset(
         failed.host_id
         for failed in service.failures
         if failed.reason in START_FAILURES and (failed.ended_at or snapshot.now) > since
     )
+    image = _image(snapshot, name)
+    return failed | snapshot.warming.excluded_from(image) if snapshot.warming and image else failed
+
+
+def _image(snapshot: ApplicationSnapshot, name: str) -> str:
+    return as_pulled(snapshot.spec.service(name).image) if snapshot.warming else ""
 
 
 def _move(
@@ -203,7 +221,13 @@ def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:
     there: dict[str, list[Instance]] = {}
     for instance in snapshot.host_instances:
         there.setdefault(instance.host_id, []).append(instance)
-    return tuple(_candidate(host, there.get(host.id, [])) for host in snapshot.hosts if host.state in USABLE)
+    usable = [host for host in snapshot.hosts if host.state in USABLE]
+    if snapshot.warming is None:
+        return tuple(_candidate(host, there.get(host.id, [])) for host in usable)
+    images = snapshot.warming.images_by_host()
+    return tuple(
+        replace(_candidate(host, there.get(host.id, [])), images=images.get(host.id, frozenset())) for host in usable
+    )
 
 
 def _candidate(host: Host, instances: list[Instance]) -> Candidate:
@@ -290,11 +314,19 @@ def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacem
         for instance in snapshot.gone_services
         if not instance.leave_reason and instance.state not in LEAVING
     ]
+    waiting = [i for one in snapshot.services for i in one.instances if i.state == InstanceState.PLACED]
+    gone = {one.instance_id for one in removals}
+    removals += [
+        Removal(instance.id, EXCLUDED, words)
+        for instance, words in stranded(snapshot.warming, snapshot.spec, waiting)
+        if not instance.leave_reason and instance.id not in gone
+    ]
+    gone = {one.instance_id for one in removals}
     for service in snapshot.services:
         replacement = replacements[service.spec.name]
         reason = "removed" if snapshot.removing else replacement.remove_reason
         chosen = choose_removals(replacement.removable, replacement.remove, hosts, on_host)
-        removals.extend(Removal(instance.id, reason, words) for instance, words in chosen)
+        removals.extend(Removal(one.id, reason, words) for one, words in chosen if one.id not in gone)
     return tuple(removals)
 
 

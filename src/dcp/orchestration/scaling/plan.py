@@ -7,6 +7,7 @@ everything that applying needs, so that a dry-run equals what is applied.
 from dataclasses import dataclass
 
 from dcp.hosts.model import Host
+from dcp.images.warming.model import PlannedWarming
 from dcp.orchestration.scaling.model import Policy, TargetDecision
 from dcp.orchestration.services.model import Instance
 from dcp.scheduling.model import Unplaced
@@ -60,6 +61,8 @@ class ApplicationPlan:
     removals: tuple[Removal, ...] = ()
     holds: tuple[Hold, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
+    warming: tuple[PlannedWarming, ...] = ()
+    """Images that must reach hosts before the instances start there."""
     price_change_usd_per_hour: float = 0.0
     """What the hosts asked for add to the bill."""
     ready_in_s: float = 0.0

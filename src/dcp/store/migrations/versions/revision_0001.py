@@ -20,6 +20,7 @@ def upgrade() -> None:
     _access()
     _edge()
     _images()
+    _warming()
     _image_content()
 
 
@@ -324,3 +325,38 @@ def _edge() -> None:
         sa.Column("changed_at", SECONDS, nullable=False),
         sa.Column("words", sa.Text, nullable=False),
     )
+
+
+def _warming() -> None:
+    op.create_table(
+        "host_images",
+        sa.Column("host_id", NAME, primary_key=True),
+        sa.Column("image", NAME, primary_key=True),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("since", SECONDS, nullable=False),
+        sa.Column("wanted_at", SECONDS, nullable=False),
+        sa.Column("source", NAME, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("reason", NAME, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("moved_bytes", sa.BigInteger, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_index("host_images_by_image", "host_images", ["image", "state"])
+    op.create_table(
+        "mirrors",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("site", NAME, nullable=False),
+        sa.Column("host_id", NAME, nullable=False),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("since", SECONDS, nullable=False),
+        sa.Column("address", NAME, nullable=False),
+        sa.Column("port", sa.Integer, nullable=False),
+        sa.Column("stripes", sa.Text, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("reason", NAME, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_index("mirrors_by_site", "mirrors", ["site", "state"])
