@@ -58,8 +58,8 @@ class Mirroring:
         except DriverError as error:
             self.reports.pop(mirror.id, None)
             self._routes.pop(mirror.id, None)
-            self._silent_since.setdefault(mirror.id, self.context.clock.now())
-            log.debug("mirror does not answer", mirror=mirror.id, error=str(error))
+            if self._silent_since.setdefault(mirror.id, now := self.context.clock.now()) == now:
+                log.debug("mirror does not answer", mirror=mirror.id, error=str(error))
             return
         if report.name != mirror.id:  # another one has its place, or it had no chance to stop
             self._silent_since.setdefault(mirror.id, self.context.clock.now())

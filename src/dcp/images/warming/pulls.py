@@ -62,9 +62,11 @@ def _next(row: HostImage, has_host: bool, needed: bool, view: WarmingView) -> Ho
         return _to(row, HostImageState.PRESENT, view, "present", "the host has it")
     if row.state == HostImageState.PULLING:
         return _to(row, HostImageState.WANTED, view, "interrupted", "nobody pulls it any more: taken up again")
+    if row.state == HostImageState.EXCLUDED and view.now < row.not_before:
+        return None  # remembered though nothing there needs it: so that nothing is placed there meanwhile
     if not needed:
         return HostImageStep(row, None, "not-needed", "no instance there needs it any more")
-    if row.state == HostImageState.EXCLUDED and view.now >= row.not_before:
+    if row.state == HostImageState.EXCLUDED:
         again = replace(row, attempts=0)
         return replace_before(_to(again, HostImageState.WANTED, view, "again", "may be tried again"), row)
     return None

@@ -173,7 +173,7 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
             service=str(ServiceKey(snapshot.name, name)),
             count=replacements[name].add,
             resources=snapshot.spec.service(name).resources,
-            constraints=snapshot.spec.service(name).constraints,
+            constraints=(*snapshot.spec.service(name).constraints, *_kept_from(snapshot, name)),
             max_per_host=snapshot.spec.service(name).most_per_host,
             failed_on=_failed_on(snapshot, name),
             image=_image(snapshot, name),
@@ -188,13 +188,18 @@ def _failed_on(snapshot: ApplicationSnapshot, name: str) -> frozenset[str]:
     """Hosts that could not start an instance of the service within the window of its restart policy."""
     (service,) = (one for one in snapshot.services if one.spec.name == name)
     since = snapshot.now - service.spec.restart.window_s
-    failed = frozenset(
+    return frozenset(
         failed.host_id
         for failed in service.failures
         if failed.reason in START_FAILURES and (failed.ended_at or snapshot.now) > since
     )
-    image = _image(snapshot, name)
-    return failed | snapshot.warming.excluded_from(image) if snapshot.warming and image else failed
+
+
+def _kept_from(snapshot: ApplicationSnapshot, name: str) -> tuple[str, ...]:
+    """Constraints that keep instances from hosts that cannot get their image."""
+    if snapshot.warming is None:
+        return ()
+    return tuple(f"node.id!={host}" for host in sorted(snapshot.warming.excluded_from(_image(snapshot, name))))
 
 
 def _image(snapshot: ApplicationSnapshot, name: str) -> str:
