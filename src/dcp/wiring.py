@@ -206,7 +206,9 @@ def make_registry(chosen: SiteSettings, clock: Clock, tokens: TokenServer) -> Si
     """Return the driver of one site's registry. Where dcp itself gives the tokens, it needs no password of its own."""
     distribution = load("registry/distribution")
 
-    def own() -> Any:
+    def own(realm: str) -> Any:
+        if not tokens.settings.is_realm(realm):
+            return distribution.Credentials()
         found = tokens.identities.own(AccountKind.REPLICATION)
         return distribution.Credentials(found.name, found.password)
 

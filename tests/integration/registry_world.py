@@ -25,6 +25,8 @@ from conformance.registry_process import free_port, require_registry
 from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.runtimes.process import orphans
 from dcp.kernel.clock import SystemClock
+from dcp.store.database import InlineDatabase
+from dcp.store.edge import StoredEdge
 
 DCP = [sys.executable, "-m", "dcp"]
 START_LIMIT_S = 20.0
@@ -135,7 +137,8 @@ class RegistryWorld:
         if self.controller is not None and self.controller.poll() is None:
             self.kill_controller()
         if (self.state / "balancer").exists():
-            asyncio.run(EnvoyBalancer(self.state / "balancer", SystemClock()).stop())
+            clock = SystemClock()
+            asyncio.run(EnvoyBalancer(self.state / "balancer", clock, StoredEdge(InlineDatabase(), clock)).stop())
         for pid in orphans(self.state / "runtime"):
             os.kill(pid, signal.SIGKILL)
 

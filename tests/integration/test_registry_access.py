@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 from registry_world import PASSWORD, RegistryWorld, require_program, until
 
+from dcp.images.model import Site, SiteRole
+from dcp.kernel.clock import SystemClock
+from dcp.kernel.errors import Denied
+from dcp.settings.model import SiteSettings
+from dcp.settings.read import parse_settings
+from dcp.store.database import InlineDatabase
+from dcp.wiring import make_registry, make_token_server
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("registry-access")]
 COMPOSE = """
 name: demo
@@ -187,3 +195,21 @@ def test_a_new_key_signs_only_after_registries_had_time_to_learn_it(world: Regis
 def kid_of(world: RegistryWorld) -> str:
     header = token_of(world, "repository:shop/feed:pull", "bob", PASSWORD).partition(".")[0]
     return json.loads(base64.urlsafe_b64decode(header + "=="))["kid"]
+
+
+async def test_dcp_reaches_its_registries_without_a_password_and_shows_none_to_others(world: RegistryWorld):
+    site = Site("a", SiteRole.MASTER, f"http://{world.name}")
+    for url, ours in ((f"http://127.0.0.1:{world.port}", True), ("", True), ("https://dcp.example.com", False)):
+        settings = parse_settings(f"access: {{url: '{url}'}}", "dcp.yaml")
+        clock, database = SystemClock(), InlineDatabase()
+        registry = make_registry(SiteSettings(site), clock, make_token_server(settings, world.state, database, clock))
+        try:
+            if ours:
+                assert await registry.resolve("shop/feed", "1")
+                assert "shop/feed" in [name async for name in registry.repositories()]
+            else:
+                with pytest.raises(Denied):
+                    await registry.resolve("shop/feed", "1")
+        finally:
+            await registry.aclose()
+            database.close()

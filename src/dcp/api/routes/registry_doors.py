@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse
 from dcp.api.dependencies import Controller, Tokens
 from dcp.api.errors import status_of
 from dcp.engine.registry import notifications
-from dcp.engine.registry.configuration import EVENTS_PATH, TOKEN_PATH
 from dcp.engine.registry.identity import Credentials, Refused
+from dcp.engine.registry.settings import EVENTS_PATH, TOKEN_PATH
 from dcp.engine.registry.tokens import Token, TokenRequest, TokenServer
 from dcp.images.access.scopes import parse_scopes
 from dcp.kernel.errors import DcpError, InvalidInput, Throttled

@@ -4,11 +4,8 @@ import json
 from dataclasses import dataclass
 
 from dcp.engine.registry.notifications import bearer_of
-from dcp.engine.registry.settings import AccessSettings
+from dcp.engine.registry.settings import EVENTS_PATH, TOKEN_PATH, AccessSettings
 from dcp.images.access.ports import Vault
-
-TOKEN_PATH = "/registry/token"
-EVENTS_PATH = "/registry/events"
 
 
 @dataclass(frozen=True, slots=True)

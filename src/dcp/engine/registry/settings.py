@@ -1,6 +1,10 @@
 """What the token server can be told, frozen."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+TOKEN_PATH = "/registry/token"
+EVENTS_PATH = "/registry/events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +27,12 @@ class AccessSettings:
     failures_window_s: float = 60.0
     keep_history_s: float = 90 * 86400.0
     """What registries told is dropped after this time."""
+
+    def is_realm(self, realm: str) -> bool:
+        """Return whether tokens are asked for here at `realm`: nobody else is shown a password of dcp's own accounts.
+
+        Where dcp does not know its own address (`url`), the path must do.
+        """
+        if self.url:
+            return realm == self.url.rstrip("/") + TOKEN_PATH
+        return urlsplit(realm).path == TOKEN_PATH

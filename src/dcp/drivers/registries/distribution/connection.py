@@ -41,11 +41,12 @@ class Credentials:
 class RegistryAddress:
     """Where a registry answers, which authority its certificate is of, and who we are to it.
 
-    Credentials that change are given by a function, which is asked whenever they are needed.
+    Credentials that change, or that not everybody may see, are given by a function. It is asked whenever they are
+    needed, with the realm that wants them; "" is the registry itself.
     """
 
     url: str
-    credentials: Credentials | Callable[[], Credentials] = Credentials()
+    credentials: Credentials | Callable[[str], Credentials] = Credentials()
     ca: Path | None = None
     upload_secret: str = field(default="", repr=False)
     """`http.secret` of a registry that dcp configures; empty: unknown."""
@@ -169,8 +170,8 @@ class Connection:
                 token = self._tokens[scope] = await self._fetch(challenge, scope)
         return {"Authorization": f"Bearer {token.text}"}
 
-    def _password(self) -> dict[str, str]:
-        who = self._credentials if isinstance(self._credentials, Credentials) else self._credentials()
+    def _password(self, realm: str = "") -> dict[str, str]:
+        who = self._credentials if isinstance(self._credentials, Credentials) else self._credentials(realm)
         if not who.username:
             return {}
         encoded = base64.b64encode(f"{who.username}:{who.password}".encode()).decode()
@@ -184,7 +185,7 @@ class Connection:
         """Ask the realm for a token for `scope` (several are apart by spaces)."""
         parameters: dict[str, str | list[str]] = {"service": challenge.service, "scope": scope.split()}
         try:
-            response = await self._http.get(challenge.realm, params=parameters, headers=self._password())
+            response = await self._http.get(challenge.realm, params=parameters, headers=self._password(challenge.realm))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"{challenge.realm}, which gives tokens for {self.url}, is away: {error!r}") from error
         if not response.is_success:
