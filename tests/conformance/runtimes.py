@@ -222,7 +222,7 @@ async def a_new_object_adopts_everything(rig: Rig) -> None:
     assert await heir.check("one") == ""
     await heir.stop("one", 5.0)
     assert rig.processes("one") == 0
-    assert await _has_ended(rig.runtime, "one")
+    await _until(rig, lambda: _has_ended(rig.runtime, "one"))
 
 
 @case

@@ -3,18 +3,21 @@
 import asyncio
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from docker_rig import DockerRig
 from runtimes import CASES, EXIT_CODE, LIMIT_CASES, LINES, PATIENCE_S, Case, OrderParts, What
 
 from dcp.drivers.runtimes.fake import Behaviour, FakeRuntime
 from dcp.drivers.runtimes.process import ProcessRuntime, orphans
 from dcp.drivers.runtimes.process.processes import Kin, find_kin
 from dcp.kernel.clock import LoopClock, SystemClock
+from dcp.lab.lab import Lab
 from dcp.orchestration.services.model import ServiceKey, StartOrder
 from dcp.simulation.virtual_time import run_virtual
 
@@ -180,6 +183,17 @@ def run_process_without_limits(case: Case, directory: Path) -> None:
     run_process(case, directory, cgroup_parent="")
 
 
+def run_docker(case: Case, directory: Path, lab: Lab) -> None:
+    async def work() -> None:
+        rig = DockerRig(lab, directory, owner=f"c{zlib.crc32(case.__name__.encode()):08x}")
+        try:
+            await case(rig)
+        finally:
+            await rig.clean_up()
+
+    asyncio.run(work())
+
+
 DRIVERS: dict[str, Callable[[Case, Path], None]] = {
     "fake": run_fake,
     "process": run_process,
@@ -191,6 +205,20 @@ DRIVERS: dict[str, Callable[[Case, Path], None]] = {
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_contract(driver: str, case: Case, tmp_path: Path) -> None:
     DRIVERS[driver](case, tmp_path)
+
+
+@pytest.mark.docker
+@pytest.mark.xdist_group("docker")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_contract_with_real_engines(case: Case, tmp_path: Path, lab: Lab) -> None:
+    run_docker(case, tmp_path, lab)
+
+
+@pytest.mark.docker
+@pytest.mark.xdist_group("docker")
+@pytest.mark.parametrize("case", LIMIT_CASES, ids=lambda case: case.__name__)
+def test_limits_with_real_engines(case: Case, tmp_path: Path, lab: Lab) -> None:
+    run_docker(case, tmp_path, lab)
 
 
 @pytest.mark.root

@@ -25,6 +25,7 @@ class Runtime(Protocol):
     Unreachable means that nothing is known: the caller concludes nothing from it, and asks again.
 
     What was started outlives the controller: a runtime made anew over the same state finds every instance again.
+    What another controller's runtime did is seen by this one a moment later at most, its own doings at once.
     """
 
     def abilities(self) -> RuntimeAbilities:

@@ -9,7 +9,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from time import perf_counter
 from typing import Any
 
@@ -69,12 +68,11 @@ class EngineApi:
     async def aclose(self) -> None:
         await self._session.close()
 
-    async def ping(self, limit_s: float = ANSWER_S) -> float:
-        """Return the engine's own time in seconds since the epoch; settles the version of the API to speak."""
+    async def ping(self, limit_s: float = ANSWER_S) -> None:
+        """Return if the engine answers; settles the version of the API to speak."""
         async with self._answer("GET", "/_ping", limit_s=limit_s, versioned=False) as response:
             await response.read()
             self._version = _choose_version(response.headers.get("Api-Version", ""))
-            return _date_s(response.headers.get("Date", ""))
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, limit_s: float = ANSWER_S) -> Any:
         """Return what the engine answers, decoded."""
@@ -176,13 +174,6 @@ def _choose_version(offered: str) -> str:
         return ""
     version = min((int(major), int(minor)), NEWEST_API)
     return f"/v{version[0]}.{version[1]}"
-
-
-def _date_s(text: str) -> float:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _message(raw: bytes) -> str:

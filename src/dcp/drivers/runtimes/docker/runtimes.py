@@ -57,6 +57,10 @@ class DockerRuntimes:
         return tuple(self._runtimes.items())
 
     async def attach(self, hosts: tuple[HostEngine, ...]) -> None:
+        self.keep(hosts)
+
+    def keep(self, hosts: tuple[HostEngine, ...]) -> None:
+        """Keep sessions with exactly these hosts. Needs a running event loop."""
         wanted = {host.host_id: host for host in hosts}
         for host_id, runtime in list(self._runtimes.items()):
             host = wanted.get(host_id)

@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -64,7 +65,6 @@ class Session:
         self.shared = shared
         self.ports = HostPorts(shared.ports, f"{shared.owner} {host.host_id} {shared.random.random()}")
         self.spent = Spent()
-        self.processors = 0
         self.lacks: tuple[str, ...] = ()
         """Limits that the engine says it cannot enforce."""
         self._line = Line.OPENING
@@ -72,8 +72,12 @@ class Session:
         self._way: Way | None = None
         self._by_container: dict[str, Seen] = {}
         self._by_instance: dict[str, Seen] = {}
+        self._ahead_s = 0.0
+        """How much the engine's time is ahead of the event loop's."""
         self._changes = 0
         self._changed_at: dict[str, int] = {}
+        self._past: set[tuple[str, str, int]] = set()
+        """What the stream is going to repeat of what was caught up with."""
         self._news = asyncio.Event()
         self._nudge = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -178,15 +182,14 @@ class Session:
         async with self.shared.opening:
             way = self._way = await self.shared.ways.open(self.host.engine)
             way.api.spent = self.spent
-            engine_now_s = await way.api.ping(min(ANSWER_S, 3.0))
-            await self._learn_abilities(way.api)
-        filters = {"type": ["container"], "event": list(EVENTS), "label": [f"{OWNER}={self.shared.owner}"]}
-        params = {"filters": json.dumps(filters)}
-        if engine_now_s:
-            params["since"] = f"{engine_now_s - REPLAY_S:.0f}"
+            await way.api.ping(min(ANSWER_S, 3.0))
+            await self._learn(way.api)
+        since_s = self._engine_now_s() - REPLAY_S
+        params = {"filters": self._filters(), "since": f"{since_s:.9f}"}
         async with way.api.lines("GET", "/events", params=params) as events:
             async with self.shared.opening:
                 await self._list(way.api)
+                await self._catch_up(way.api, since_s)
             self._line = Line.LIVE
             if self._state is None or not self._state.answers:
                 self._state = EngineState(True, self.shared.clock.now())
@@ -202,13 +205,15 @@ class Session:
                     task.cancel()
                 await asyncio.gather(reader, tender, return_exceptions=True)
 
-    async def _learn_abilities(self, api: EngineApi) -> None:
-        if self.processors:
-            return
+    async def _learn(self, api: EngineApi) -> None:
+        """Note what the engine can limit, and its own time, which no event of the past is after."""
         info = await api.get("/info")
         named = (("CPUCfsQuota", "CpuCfsQuota"), ("MemoryLimit", "MemoryLimit"))
         self.lacks = tuple(ours for ours, theirs in named if not info.get(theirs, info.get(ours, True)))
-        self.processors = int(info.get("NCPU", 0))
+        self._ahead_s = datetime.fromisoformat(info["SystemTime"]).timestamp() - asyncio.get_running_loop().time()
+
+    def _engine_now_s(self) -> float:
+        return asyncio.get_running_loop().time() + self._ahead_s
 
     async def _list(self, api: EngineApi) -> None:
         """Make what is known exactly what the engine has, but for what has changed while it was listed."""
@@ -220,17 +225,36 @@ class Session:
             if self._changed_at.get(container_id, 0) <= before:
                 self.drop(container_id)
         for container_id, seen in listed.items():
-            if self._changed_at.get(container_id, 0) <= before:
-                known = self._by_container.get(container_id)
-                if known is not None and known.phase is seen.phase and known.exit_code is not None:
-                    seen = replace(seen, exit_code=known.exit_code)
+            known = self._by_container.get(container_id)
+            if self._changed_at.get(container_id, 0) > before:
+                continue
+            if known is None or (known.phase is not seen.phase and not _is_further(known, seen)):
                 self._put(seen)
+            elif known.phase is not seen.phase:
+                # An engine's listing is a little behind its events.
+                await self._inspect(api, container_id)
         self._changed_at = {one: at for one, at in self._changed_at.items() if at > before}
         self._announce()
 
+    async def _catch_up(self, api: EngineApi, since_s: float) -> None:
+        """Take in what happened just before and during the listing, because a listing is a little behind events."""
+        bounds = {"since": f"{since_s:.9f}", "until": f"{self._engine_now_s():.9f}"}
+        async with api.lines("GET", "/events", params={"filters": self._filters(), **bounds}) as events:
+            past = [event async for event in events]
+        gone = {_container_of(event) for event in past if event.get("Action") == "destroy"}
+        for event in past:
+            if _container_of(event) not in gone or event.get("Action") == "destroy":
+                await self._take_in(api, event)
+        self._past = {_mark(event) for event in past}
+
+    def _filters(self) -> str:
+        return json.dumps({"type": ["container"], "event": list(EVENTS), "label": [f"{OWNER}={self.shared.owner}"]})
+
     async def _read(self, api: EngineApi, events: Any) -> None:
         async for event in events:
-            await self._take_in(api, event)
+            if _mark(event) not in self._past:
+                self._past.clear()
+                await self._take_in(api, event)
         raise Unreachable(f"{self.host.engine}: its event stream has ended")
 
     async def _take_in(self, api: EngineApi, event: Mapping[str, Any]) -> None:
@@ -312,6 +336,14 @@ class Session:
         self._changes += 1
         self._changed_at[container_id] = self._changes
         self._announce()
+
+
+def _container_of(event: Mapping[str, Any]) -> str:
+    return str((event.get("Actor") or {}).get("ID", ""))
+
+
+def _mark(event: Mapping[str, Any]) -> tuple[str, str, int]:
+    return (_container_of(event), str(event.get("Action", "")), int(event.get("timeNano", 0)))
 
 
 _ORDER = (Phase.CREATED, Phase.RUNNING, Phase.ENDED)

@@ -26,6 +26,7 @@ from dcp.orchestration.services.model import StartOrder
 LONGEST_S = 60.0
 """A slow engine may take this long for one call of a start; whoever waits for the start is told after 5 s."""
 PORT_TRIES = 10
+NAME_SHOWN_S = 3.0
 
 
 class _PortTaken(Exception):
@@ -156,16 +157,24 @@ class Starting:
         raise AssertionError("unreachable: the second try returns or raises")
 
     async def _adopt(self, api: EngineApi, name: str, conflict: EngineRefused) -> Seen:
-        try:
-            found = of_inspection(await api.get(f"/containers/{name}/json"))
-        except EngineRefused as error:
-            if error.status != 404:
-                raise
-            # Its name is still taken by what is being removed at this moment.
-            raise DriverError(f"{name}: {conflict.message}") from error
+        found = await self._inspect_soon(api, name, conflict)
         if found.labels.get(OWNER) != self._session.shared.owner:
             raise Rejected(f"{name}: a container of this name is not ours", hint="remove or rename it")
         return self._session.note(found)
+
+    async def _inspect_soon(self, api: EngineApi, name: str, conflict: EngineRefused) -> Seen:
+        """A name is taken a moment before its container can be seen, and a moment longer while it is removed."""
+        clock = self._session.shared.clock
+        give_up_at = clock.now() + NAME_SHOWN_S
+        while True:
+            try:
+                return of_inspection(await api.get(f"/containers/{name}/json"))
+            except EngineRefused as error:
+                if error.status != 404:
+                    raise
+                if clock.now() > give_up_at:
+                    raise DriverError(f"{name}: {conflict.message}") from error
+            await clock.sleep(0.02)
 
     async def _yield_to_others(self, api: EngineApi, order: StartOrder, made: Seen) -> None:
         """Whoever finds that another has its port removes its own container: two never both go on."""
