@@ -41,9 +41,13 @@ async def an_account_leaves_with_its_memberships_and_a_project_with_its_members(
         assert await rig.database.write(lambda c, one=member: accounts.put_member(c, one)) is None
     raised = Member("shop", "ann", Role.DEVELOPER)
     assert await rig.database.write(lambda c: accounts.put_member(c, raised)) == Role.GUEST
-    grants = await rig.database.read(lambda c: accounts.grants_of(c, "ann"))
+    grants = await rig.database.read(lambda c: accounts.grants_of(c, "ann", {"shop", "shop/tools", "shop/tools/x"}))
     assert grants == Grants((shop, tools), {"shop": Role.DEVELOPER, "shop/tools": Role.GUEST})
-    assert (await rig.database.read(lambda c: accounts.grants_of(c, ""))).roles == {}
+    assert await rig.database.read(lambda c: accounts.grants_of(c, "ann", {"shop/tools"})) == Grants(
+        (tools,), {"shop/tools": Role.GUEST}
+    )
+    assert await rig.database.read(lambda c: accounts.grants_of(c, "", {"shop"})) == Grants((shop,))
+    assert await rig.database.read(lambda c: accounts.grants_of(c, "ann", ())) == Grants()
     assert await rig.database.write(lambda c: accounts.put_project(c, Project("shop", True, 9.0))) == shop
     assert await rig.database.read(lambda c: accounts.find_project(c, "shop")) == Project("shop", True, 1.0)
     assert await rig.database.write(lambda c: accounts.remove_project(c, "shop/tools"))

@@ -1,9 +1,10 @@
 """Accounts of people and robots, projects, and who is which in them."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, insert, select, update
 
 from dcp.images.access.model import Account, AccountKind, Grants, Member, Project, Role
 from dcp.kernel.errors import Stale
@@ -18,7 +19,11 @@ _CHANGE = update(accounts).where(
 _PROJECTS = select(projects).order_by(projects.c.name)
 _FIND_PROJECT = select(projects).where(projects.c.name == bindparam("name"))
 _MEMBERS = select(members).order_by(members.c.project, members.c.account)
-_ROLES = select(members.c.project, members.c.role).where(members.c.account == bindparam("name"))
+_among: BindParameter[Any] = bindparam("among", expanding=True)
+_PROJECTS_AMONG = _PROJECTS.where(projects.c.name.in_(_among))
+_ROLES_AMONG = select(members.c.project, members.c.role).where(
+    members.c.account == bindparam("name"), members.c.project.in_(_among)
+)
 _this_member = (members.c.project == bindparam("its_project"), members.c.account == bindparam("its_account"))
 _FIND_MEMBER = select(members.c.role).where(*_this_member)
 
@@ -106,10 +111,15 @@ def every_member(connection: Connection) -> tuple[Member, ...]:
     return tuple(Member(row.project, row.account, Role(row.role)) for row in connection.execute(_MEMBERS))
 
 
-def grants_of(connection: Connection, account: str) -> Grants:
-    """Return what `account` is in which project; "" for nobody."""
-    rows = connection.execute(_ROLES, {"name": account})
-    return Grants(every_project(connection), {row.project: Role(row.role) for row in rows})
+def grants_of(connection: Connection, account: str, among: Collection[str]) -> Grants:
+    """Return which of the projects `among` there are, and what `account` is in them; "" for nobody."""
+    if not among:
+        return Grants()
+    names = sorted(among)
+    found = connection.execute(_PROJECTS_AMONG, {"among": names})
+    known = tuple(Project(row.name, row.public, row.created_at) for row in found)
+    rows = connection.execute(_ROLES_AMONG, {"name": account, "among": names}) if account and known else ()
+    return Grants(known, {row.project: Role(row.role) for row in rows})
 
 
 def _values(account: Account) -> dict[str, object]:

@@ -1,7 +1,5 @@
 """Which repositories the instances of a host or a site need: those that run and those that are planned."""
 
-from collections.abc import Iterable
-
 from sqlalchemy import Connection, bindparam, select
 
 from dcp.hosts.states import ENDED
@@ -38,23 +36,27 @@ def of_site(connection: Connection, site: str, registry: str = "") -> tuple[Need
 
 def _needs(connection: Connection, sites: dict[str, str], registry: str) -> tuple[Need, ...]:
     found: set[Need] = set()
+    repositories: dict[tuple[str, int], dict[str, str]] = {}
     ids = sorted(sites)
     for start in range(0, len(ids), _IDS_AT_ONCE):
         for row in connection.execute(_ON_HOSTS, {"host_ids": ids[start : start + _IDS_AT_ONCE]}):
-            for repository in _repositories(connection, row.application, row.service, row.spec_revision, registry):
+            revision = (row.application, row.spec_revision)
+            if revision not in repositories:
+                repositories[revision] = _repositories(connection, *revision, registry)
+            repository = repositories[revision].get(row.service)
+            if repository:
                 found.add(Need(repository, row.host_id, sites[row.host_id]))
     return tuple(sorted(found, key=lambda need: (need.host_id, need.repository)))
 
 
-def _repositories(
-    connection: Connection, application: str, service: str, revision: int, registry: str
-) -> Iterable[str]:
-    for one in applications.spec_at(connection, application, revision).services:
-        if one.name != service or not one.image:
-            continue
+def _repositories(connection: Connection, application: str, revision: int, registry: str) -> dict[str, str]:
+    """Return the repository of every service of one revision that has an image of this registry."""
+    found: dict[str, str] = {}
+    for service in applications.spec_at(connection, application, revision).services:
         try:
-            image = ImageRef.parse(one.image)
-        except ValueError:  # written before images were read; nobody can pull it
+            image = ImageRef.parse(service.image)
+        except ValueError:  # none, or one that nobody can pull
             continue
         if not registry or image.registry in ("", registry):
-            yield image.repository
+            found[service.name] = image.repository
+    return found

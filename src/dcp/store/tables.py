@@ -86,6 +86,7 @@ instances = Table(
     Column("version", Integer, nullable=False),
     Index("instances_by_service", "application", "service", "ended_at"),
     Index("instances_by_end", "ended_at"),
+    Index("instances_by_host", "host_id", "ended_at"),
 )
 
 hosts = Table(

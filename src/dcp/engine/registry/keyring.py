@@ -1,5 +1,7 @@
 """The signing keys as one controller sees them; the first is made when it is asked for."""
 
+import math
+
 from sqlalchemy import Connection
 
 from dcp.engine.registry.settings import AccessSettings
@@ -11,22 +13,27 @@ from dcp.store import events, signing_keys
 from dcp.store.database import Database
 
 SUBJECT = "registry"
+MEMORY_S = 1.0
 KEEP_ENDED_S = 30 * 86400.0
 
 
 class Keyring:
-    """Reads keys from the store at each use: another controller may have made one."""
+    """Reads keys from the store again and again: another controller may have made one."""
 
     def __init__(self, clock: Clock, database: Database, settings: AccessSettings, signer: Signer) -> None:
         self._clock = clock
         self._database = database
         self._settings = settings
         self._signer = signer
+        self._keys: tuple[SigningKey, ...] = ()
+        self._read_at = -math.inf
 
     async def current(self) -> SigningKey:
-        """Return the key that signs now."""
-        found = signing_key(await self._database.read(signing_keys.every), self._clock.now())
-        return found or await self._first()
+        """Return the key that signs now, as it was a second ago at most: tokens are asked for by the hundred."""
+        now = self._clock.now()
+        if not self._read_at <= now < self._read_at + MEMORY_S:
+            self._keys, self._read_at = await self._database.read(signing_keys.every), now
+        return signing_key(self._keys, now) or await self._first()
 
     async def trusted(self) -> tuple[SigningKey, ...]:
         """Return the keys that registries must know, announced ones too, the oldest first."""
@@ -46,6 +53,7 @@ class Keyring:
             events.append(connection, now, [Event(SUBJECT, "key-announced", words, after=new.kid)])
 
         await self._database.write(work)
+        self._read_at = -math.inf
         return new
 
     async def _first(self) -> SigningKey:

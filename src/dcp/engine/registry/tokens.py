@@ -11,8 +11,8 @@ from dcp.engine.registry.attempts import Repeats
 from dcp.engine.registry.identity import Credentials, Identities, Refused
 from dcp.engine.registry.keyring import SUBJECT, Keyring
 from dcp.engine.registry.settings import AccessSettings
-from dcp.images.access.decide import ScopeDecision, decide_access
-from dcp.images.access.model import Account, AccountKind, Need
+from dcp.images.access.decide import ScopeDecision, decide_access, projects_asked
+from dcp.images.access.model import ROBOTS, Account, AccountKind, Need
 from dcp.images.access.ports import Passwords, Signer, Vault
 from dcp.images.access.scopes import Scope
 from dcp.kernel.clock import Clock
@@ -89,8 +89,10 @@ class TokenServer:
         """Return what the account may do now, with reasons."""
 
         def work(connection: Connection) -> tuple[ScopeDecision, ...]:
-            grants = accounts.grants_of(connection, account.name if account else "")
-            return decide_access(account, scopes, grants, self._needs(connection, account))
+            is_robot = account is not None and account.kind in ROBOTS
+            asked = frozenset() if is_robot else projects_asked(scopes)
+            grants = accounts.grants_of(connection, account.name if account else "", asked)
+            return decide_access(account, scopes, grants, self._needs(connection, account) if scopes else ())
 
         return await self._database.read(work)
 

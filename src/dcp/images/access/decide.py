@@ -69,6 +69,15 @@ def decide_access(
     return tuple(ScopeDecision(scope, _verdicts(account, scope, grants, needs)) for scope in scopes)
 
 
+def projects_asked(scopes: tuple[Scope, ...]) -> frozenset[str]:
+    """Return the name of every project that could hold a repository of the scopes."""
+    found: set[str] = set()
+    for scope in scopes:
+        parts = _without_registry(scope.name).split("/")
+        found.update("/".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return frozenset(name for name in found if is_repository(name))
+
+
 def _verdicts(account: Account | None, scope: Scope, grants: Grants, needs: tuple[Need, ...]) -> tuple[Verdict, ...]:
     if scope.kind == "registry" and scope.name == "catalog":
         return tuple(_of_catalogue(account, action) for action in scope.actions)

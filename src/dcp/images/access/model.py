@@ -95,7 +95,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """What is known when one account asks: every project, and the account's role in some of them."""
+    """What is known when one account asks: the projects that may hold what it asks for, and its role in some."""
 
     projects: tuple[Project, ...] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)

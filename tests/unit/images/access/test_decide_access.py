@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcp.images.access.decide import ScopeDecision, decide_access
+from dcp.images.access.decide import ScopeDecision, decide_access, projects_asked
 from dcp.images.access.model import (
     DELETE,
     PULL,
@@ -113,6 +113,11 @@ def test_what_is_not_known_is_refused():
     assert why(ROOT, "repository:shop/feed:fly") == ["unknown-action"]
     assert why(ROOT, "registry:other:*") == ["unknown-resource"]
     assert why(ROOT, "repository:Shop/feed:pull") == ["unknown-resource"]
+
+
+def test_projects_that_could_hold_what_is_asked():
+    asked = parse_scopes(["repository:h:5/a/b/c:pull", "registry:catalog:*", "repository:Bad/x:pull"])
+    assert projects_asked(asked) == {"a", "a/b", "a/b/c", "catalog"}
 
 
 accounts = st.sampled_from([None, ANN, ROOT, HOST, MIRROR, COPIER])

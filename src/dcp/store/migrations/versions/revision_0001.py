@@ -81,6 +81,7 @@ def _instances() -> None:
     )
     op.create_index("instances_by_service", "instances", ["application", "service", "ended_at"])
     op.create_index("instances_by_end", "instances", ["ended_at"])
+    op.create_index("instances_by_host", "instances", ["host_id", "ended_at"])
 
 
 def _hosts() -> None:
