@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
-LAB_PACKAGES := docker.io containerd runc iptables iproute2 util-linux mount busybox-static
 SEED ?= 1
 SEEDS ?= 1000
 
@@ -31,7 +30,8 @@ demo: $(VENV)/run ## Run the main job: an application rides out a 6x surge on th
 
 .PHONY: demo-docker
 demo-docker: $(VENV)/run ## The same with real containers on four Docker Engines here; installs Debian packages, as root
-	apt-get install -y -qq --no-install-recommends $(LAB_PACKAGES)
+	@missing="$$($(BIN)/dcp lab packages)"; [ -z "$$missing" ] || { echo "installing: $$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }
 	$(BIN)/dcp demo --runtime docker --report demo-docker-report.html $(DEMO_ARGS)
 
 .PHONY: test

@@ -28,10 +28,10 @@ from dcp.lab.spec import LabSpec
 OCTETS = range(120, 130)
 
 
-def require_lab(registries: bool = False) -> None:
+def require_lab() -> None:
     """Skip where this machine cannot run a lab; fail in CI."""
     try:
-        require(registries)
+        require(registries=True, images=True)
     except Unavailable as why:
         if os.environ.get("CI"):
             pytest.fail(str(why))
@@ -69,7 +69,7 @@ async def _make(lab: Lab) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Four hosts (h1, h2 in s1; h3, h4 in s2) with registries and the images lab/busybox and lab/python."""
-    require_lab(registries=True)
+    require_lab()
     with free_octet() as octet:
         spec = LabSpec(name=lab_name(octet), hosts=4, sites=2, octet=octet, registries=True)
         made = Lab(spec, Path(tmp_path_factory.mktemp("lab")))

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dcp.kernel.errors import Conflict
+from dcp.kernel.errors import Conflict, Unavailable
 from dcp.lab import down
 from dcp.lab.commands import Commands
 from dcp.lab.journal import JOURNAL, SPEC
@@ -66,7 +67,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    require_lab(registries=True)
+    require_lab()
     with free_octet() as octet:
         made = Place(octet, tmp_path / "lab")
         try:
@@ -145,6 +146,15 @@ async def test_down_works_with_damaged_files(place: Place, damage: str):
         place.directory.rmdir()
     assert place.left() == []
     assert [trace async for trace in down.traces(place.name, place.directory, Commands(place.name))] == []
+
+
+async def test_an_engine_that_does_not_start_is_told_with_its_words_and_the_rest_is_removed(place: Place):
+    lab = Lab(replace(place.spec, engine_arguments=("--no-such-option",)), place.directory)
+    with pytest.raises(Unavailable, match="its engine ended"):
+        await lab.up()
+    assert "no-such-option" in lab.host("h1").log.read_text()
+    await lab.down()
+    assert place.left() == []
 
 
 def test_down_where_there_is_no_lab_says_so_and_makes_nothing(place: Place):

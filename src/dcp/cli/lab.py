@@ -15,6 +15,7 @@ from dcp.kernel.errors import InvalidInput, NotFound, Problem
 from dcp.kernel.units import parse_bytes, parse_cpu_millis
 from dcp.lab.journal import load_spec
 from dcp.lab.lab import Lab, existing, remove
+from dcp.lab.programs import missing_packages
 from dcp.lab.spec import DEFAULT_PARENT, LabSpec
 
 lab = typer.Typer(no_args_is_help=True, help="Make real container hosts on this machine, for tests and trying out.")
@@ -82,6 +83,13 @@ def status(name: Name = "dcp", directory: Directory = None, json: AsJson = False
     _show(existing(_folder(name, directory)), json)
 
 
+@lab.command()
+def packages() -> None:
+    """Print the Debian packages that a lab needs and this machine lacks, for `apt-get install $(dcp lab packages)`."""
+    missing = missing_packages(registries=True, images=True)
+    print(" ".join(sorted(set(missing.values()))))
+
+
 @lab.command(name="images")
 def make_images(name: Name = "dcp", directory: Directory = None, json: AsJson = False) -> None:
     """Put the images lab/busybox and lab/python, made of what is installed here, on every host; list what is there."""
@@ -147,14 +155,16 @@ def mend(host: HostName, name: Name = "dcp", directory: Directory = None) -> Non
 def _show(lab: Lab, json: bool) -> None:
     rows = _run(_look(lab))
     if json:
-        print_json(
-            {"name": lab.spec.name, "directory": str(lab.directory), "hosts": rows, "config": str(lab.platform_file)}
-        )
+        names = {"name": lab.spec.name, "directory": str(lab.directory), "config": str(lab.platform_file)}
+        registries = [{"site": one.site, "url": one.url} for one in lab.registries]
+        print_json({**names, "hosts": rows, "registry_name": lab.registry_name, "registries": registries})
         return
     listing = table("host", "site", "address", "engine", "containers", "socket", numbers=("containers",))
     for row in rows:
         listing.add_row(*(str(row[key]) for key in ("name", "site", "address", "engine", "containers", "socket")))
     out().print(listing)
+    for one in lab.registries:
+        out().print(f"{one.site}: {lab.registry_name} is answered by {one.url}")
 
 
 async def _look(lab: Lab) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ def ground(runtime: DemoRuntime, hosts: int, program: Path, folder: Path) -> Ite
     if runtime is DemoRuntime.PROCESS:
         yield ProcessGround()
         return
-    require(registries=False)
+    require(images=True)
     # The kernel forgets this name with the process, so that a killed run is in nobody's way.
     with socket.socket(socket.AF_UNIX) as reservation:
         try:

@@ -20,7 +20,7 @@ from dcp.lab.topology import ENGINE_PORT, LabHost, Topology
 EXEC_ROOT = "/run/docker"
 """In the host's own /run."""
 _DAEMONS = ("dockerd", "containerd")
-_FAULTS = ("level=error", "level=fatal", "failed")
+_FAULTS = ("level=error", "level=fatal", "failed", "unknown flag")
 
 
 class Engines:

@@ -93,7 +93,7 @@ class Lab:
         Raises Unavailable (not root, programs missing, an engine that does not start), Conflict (the network, name or
         directory belongs to another lab). What was made stays for the next `up` or `down`.
         """
-        require(self.spec.registries)
+        require(registries=self.spec.registries)
         async with self._alone():
             try:
                 await self._take_directory()
@@ -106,11 +106,12 @@ class Lab:
             await network.make_sites(self.topology, self._commands)
             await shaping.make_lines(self.topology, self.spec.line_mbit, self._commands)
             bounded = asyncio.Semaphore(PARALLEL)
-            async with asyncio.TaskGroup() as group:
-                for host in self.hosts:
-                    group.create_task(self._make_host(host, bounded))
-                for registry in self.registries:
-                    group.create_task(self._make_registry(registry))
+            making = [self._make_host(host, bounded) for host in self.hosts]
+            making += [self._make_registry(registry) for registry in self.registries]
+            # All come to their end before the first error is told: nothing goes on after the lock is given back.
+            for failed in await asyncio.gather(*making, return_exceptions=True):
+                if isinstance(failed, BaseException):
+                    raise failed
             write_whole(self.platform_file, self._platform())
 
     async def down(self) -> None:

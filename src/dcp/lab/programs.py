@@ -19,12 +19,16 @@ PROGRAMS = {
     "mount": "mount",
 }
 REGISTRY_PROGRAMS = {"docker-registry": "docker-registry"}
+IMAGE_PROGRAMS = {"busybox": "busybox-static", "ldd": "libc-bin"}
+"""For images that are made of what is installed here."""
 
 
-def missing_packages(registries: bool, find: Callable[[str], str | None] | None = None) -> dict[str, str]:
+def missing_packages(
+    *, registries: bool = False, images: bool = False, find: Callable[[str], str | None] | None = None
+) -> dict[str, str]:
     """Return the programs that are not there, with the Debian package that has each."""
     look = find or (lambda program: shutil.which(program, path=PATH))
-    wanted = PROGRAMS | (REGISTRY_PROGRAMS if registries else {})
+    wanted = PROGRAMS | (REGISTRY_PROGRAMS if registries else {}) | (IMAGE_PROGRAMS if images else {})
     return {program: package for program, package in wanted.items() if look(program) is None}
 
 
@@ -34,10 +38,10 @@ def require_root() -> None:
         raise Unavailable("a lab makes network namespaces and starts engines: only root may", hint="sudo dcp lab …")
 
 
-def require(registries: bool) -> None:
+def require(*, registries: bool = False, images: bool = False) -> None:
     """Raise Unavailable if this machine, or this user, cannot run a lab."""
     require_root()
-    missing = missing_packages(registries)
+    missing = missing_packages(registries=registries, images=images)
     if missing:
         packages = " ".join(sorted(set(missing.values())))
         raise Unavailable(

@@ -140,7 +140,7 @@ def test_a_registrys_configuration_is_merged_mapping_by_mapping():
 
 def test_missing_programs_are_named_with_their_packages():
     there = {"iptables", "ip", "tc", "nsenter", "unshare", "setsid", "mount", "containerd", "runc"}
-    assert programs.missing_packages(True, lambda name: name if name in there else None) == {
+    assert programs.missing_packages(registries=True, find=lambda name: name if name in there else None) == {
         "dockerd": "docker.io",
         "docker-registry": "docker-registry",
     }
