@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from registry_world import PASSWORD, RegistryWorld, require_program, until
 
+from dcp.images.access.model import AccountKind
 from dcp.images.model import Site, SiteRole
 from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import Denied
@@ -123,6 +124,11 @@ def test_the_robot_of_a_host_pulls_exactly_what_runs_there(world: RegistryWorld,
         assert not worked and "denied" in said, said
     assert not world.push("shop/feed", "9", who="robot.there", password=secret)[0]
     assert not world.pull("shop/feed", who="robot.elsewhere", password=other)[0]
+    settings, clock, database = parse_settings("", "dcp.yaml"), SystemClock(), InlineDatabase()
+    own = make_token_server(settings, world.state, database, clock).identities.own(AccountKind.HOST, there)
+    database.close()
+    assert world.pull("shop/feed", who=own.name, password=own.password)[0], "dcp's own account of that host"
+    assert not world.pull("shop/user", who=own.name, password=own.password)[0]
     mirror = world.dcp("registry", "robots", "add", "robot.mirror", "mirror").strip()
     assert world.pull("shop/feed", who="robot.mirror", password=mirror)[0]
     assert not world.pull("shop/user", who="robot.mirror", password=mirror)[0]

@@ -8,7 +8,7 @@ import time
 import httpx
 import jwt
 import pytest
-from api_world import anonymous
+from api_world import anonymous, make_token_server
 from cryptography import x509
 
 from dcp.engine.context import Context
@@ -254,5 +254,23 @@ async def test_only_a_registry_that_we_configured_is_heard(context: Context, cli
     assert (await client.post("/registry/events", json={"events": []}, headers=good)).json() == {"taken": 0}
     for content in (b"", b"{", b"[]", b'{"events": 1}', b'{"events": [1]}', b'{"events": [{"id": ""}]}'):
         assert (await client.post("/registry/events", content=content, headers=good)).status_code == 400, content
+    many = {"events": [notification(number) for number in range(1001)]}
+    assert (await client.post("/registry/events", json=many, headers=good)).status_code == 400
+    assert await context.database.read(lambda c: pushes.after(c, 0, 10)) == ()
     odd = {"events": [{"id": "1"}, {"id": "2", "target": 1, "actor": [], "action": ["push"]}]}
     assert (await client.post("/registry/events", json=odd, headers=good)).json() == {"taken": 0}
+
+
+async def test_what_the_token_server_cannot_do_is_503_in_the_words_of_registries(
+    context: Context, client: httpx.AsyncClient, tmp_path
+):
+    assert (await client.get("/registry/token")).status_code == 200
+    (tmp_path / "registry.secret").unlink()
+    context.token_server = make_token_server(context.clock, context.database, tmp_path)
+    answer = await client.get("/registry/token", headers=basic())
+    assert answer.status_code == 503 and answer.json()["errors"][0]["code"] == "UNAVAILABLE"
+    assert "registry.secret" in answer.json()["errors"][0]["message"]
+    await context.token_server.keyring.follow(0.0)
+    assert (await client.get("/registry/token", headers=basic())).status_code == 200, "with a key of the new secret"
+    context.token_server = None
+    assert (await client.get("/registry/token")).status_code == 503

@@ -112,3 +112,17 @@ def test_two_sources_of_one_name_are_refused():
 def test_a_file_that_cannot_be_read_is_a_wrong_input(tmp_path):
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_settings(tmp_path / "absent.yaml")
+
+
+def test_the_token_server_is_told_the_registry_and_its_sites():
+    text = "access: {url: 'https://dcp.example.com/', token_ttl_s: 120}\nregistry: {name: hub.example.com:5000, sites: "
+    text += "[{name: a, url: 'http://10.0.0.1:5000'}]}"
+    access = parse_settings(text, "dcp.yaml", MACHINE).access
+    assert (access.url, access.registry, access.sites) == ("https://dcp.example.com", "hub.example.com:5000", ("a",))
+    assert access.token_ttl_s == 120 and access.service == "dcp-registry"
+
+
+def test_faults_of_access_are_told():
+    found = problems_of("access: {url: dcp.example.com, token_ttl_s: 10, failures: 0, realm: x}")
+    assert "not an address such as" in found["access.url"]
+    assert {"access.token_ttl_s", "access.failures", "access.realm"} <= set(found)

@@ -28,8 +28,7 @@ from dcp.api.registry_shapes import (
 )
 from dcp.engine.registry import people
 from dcp.engine.registry.configuration import RegistryPlace, registry_configuration
-from dcp.engine.registry.tokens import ANONYMOUS
-from dcp.images.access.model import ROBOTS, Member
+from dcp.images.access.model import ANONYMOUS, ROBOTS, Member
 from dcp.images.access.scopes import Scope
 from dcp.kernel.errors import NotFound
 from dcp.store import accounts, pushes

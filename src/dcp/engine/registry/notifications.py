@@ -21,6 +21,8 @@ from dcp.store import events, pushes
 
 _ACTIONS = frozenset({PUSH, PULL, DELETE})
 CLOCK_TRUST_S = 86400.0
+EVENTS_LIMIT = 1000
+"""Of one envelope; registries send one at a time, and a longer write would hold up everybody."""
 _DONE = {PUSH: "pushed", DELETE: "deleted"}
 
 
@@ -58,6 +60,9 @@ def _read(site: str, envelope: object, now: float) -> Iterable[ImagePush]:
     found = envelope.get("events") if isinstance(envelope, Mapping) else None
     if not isinstance(found, list):
         raise InvalidInput((Problem("events", "must be a list of notifications"),), subject="the envelope")
+    if len(found) > EVENTS_LIMIT:
+        words = f"{len(found)} notifications come at once; the most is {EVENTS_LIMIT}"
+        raise InvalidInput((Problem("events", words),), subject="the envelope")
     for index, one in enumerate(found):
         if not isinstance(one, Mapping) or not isinstance(one.get("id"), str) or not one["id"]:
             raise InvalidInput((Problem(f"events.{index}.id", "must be a text"),), subject="the envelope")

@@ -12,7 +12,7 @@ from dcp.engine.registry.identity import Credentials, Identities, Refused
 from dcp.engine.registry.keyring import SUBJECT, Keyring
 from dcp.engine.registry.settings import AccessSettings
 from dcp.images.access.decide import ScopeDecision, decide_access, projects_asked
-from dcp.images.access.model import ROBOTS, Account, AccountKind, Need
+from dcp.images.access.model import ANONYMOUS, ROBOTS, Account, AccountKind, Need
 from dcp.images.access.ports import Passwords, Signer, Vault
 from dcp.images.access.scopes import Scope
 from dcp.kernel.clock import Clock
@@ -21,7 +21,6 @@ from dcp.store import accounts, events, needs
 from dcp.store.database import Database
 
 log = structlog.get_logger("dcp")
-ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,8 @@ class TokenServer:
 
     async def _tell_refusal(self, request: TokenRequest, refused: Refused) -> None:
         name = request.credentials.name if request.credentials else ""
-        log.warning("log-in refused", reason=refused.reason, words=refused.words)
         if self._told.is_news(refused.reason, name, request.address):
+            log.warning("log-in refused", reason=refused.reason, words=refused.words)
             # What somebody made up is no subject: the log would fill with them.
             subject = f"account/{name}" if refused.known and name else SUBJECT
             await self._append(Event(subject, refused.reason, refused.words))

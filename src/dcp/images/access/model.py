@@ -14,6 +14,8 @@ from dcp.images.model import is_repository
 PULL, PUSH, DELETE = "pull", "push", "delete"
 EVERYTHING = "*"
 """As an action: all that the account may do. Clients that delete ask for it, and so does the catalogue."""
+ANONYMOUS = "anonymous"
+"""Whoever has not said who they are, in events and questions."""
 ROBOT_PREFIX = "robot."
 OWN_PREFIX = "dcp."
 """Names below it are of the accounts that dcp makes for its own hosts and mirrors; they stand in no table."""
@@ -142,6 +144,8 @@ def problem_of_account_name(name: str, *, robot: bool = False) -> str:
     """Return what is wrong with the name of a new account; "" if nothing is."""
     if not is_account_name(name):
         return "use lower-case letters, digits and between them . _ - and at most 63 characters"
+    if name == ANONYMOUS:
+        return "this is what nobody is called"
     if name.startswith(OWN_PREFIX):
         return f"names that begin with {OWN_PREFIX} are dcp's own"
     if robot != name.startswith(ROBOT_PREFIX):

@@ -152,7 +152,9 @@ def test_names_of_people(name: str):
     assert problem_of_account_name(f"robot.{name}"[:63], robot=True) == ""
 
 
-@pytest.mark.parametrize("name", ["", "Ann", "-a", "a-", "a:b", "a b", "a" * 64, "robot.x", "dcp.x", "ann\n", "á"])
+@pytest.mark.parametrize(
+    "name", ["", "Ann", "-a", "a-", "a:b", "a b", "a" * 64, "robot.x", "dcp.x", "anonymous", "ann\n", "á"]
+)
 def test_names_that_nobody_may_have(name: str):
     assert problem_of_account_name(name)
 
