@@ -70,6 +70,8 @@ class RegistryWorld:
     folder: Path
     prefix: tuple[str, ...] = ()
     token_ttl_s: int = 60
+    more: str = ""
+    """Lines of dcp.yaml besides; NAME stands for the registry's."""
     port: int = field(default_factory=free_port)
     registry_port: int = field(default_factory=free_port)
     controller: subprocess.Popen[str] | None = None
@@ -89,6 +91,7 @@ class RegistryWorld:
             f"access: {{token_ttl_s: {self.token_ttl_s}}}\n"
             f"balancer: {{internal_ports: {low}-{low + 4}}}\nruntime: {{ports: {low + 5}-{low + 9}}}\n"
             "sources: [{name: local, kind: private, hosts: 2, cpus: 1, memory: 128M}]\n"
+            + self.more.replace("NAME", self.name)
         )
         self.start_controller()
         self.configure_registry()
