@@ -15,16 +15,17 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-from registries import make_image, put_blob
-from registry_process import RegistryProcess, free_port
-
+from conformance.registries import make_image, put_blob
+from conformance.registry_process import RegistryProcess, free_port
 from dcp.api.client import Client
+from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.registries.distribution import Credentials, DistributionRegistry, RegistryAddress
 from dcp.images.manifests import digest_of
 from dcp.images.model import Manifest
 from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import DcpError, Denied
+from dcp.store.database import InlineDatabase
+from dcp.store.edge import StoredEdge
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("registries")]
 
@@ -216,6 +217,9 @@ class Sites:
                 self._process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 self.kill()
+        if (self.state / "balancer").exists():
+            clock = SystemClock()
+            asyncio.run(EnvoyBalancer(self.state / "balancer", clock, StoredEdge(InlineDatabase(), clock)).stop())
 
 
 @pytest.fixture

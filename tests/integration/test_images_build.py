@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,30 +67,32 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
         if os.environ.get("CI"):
             pytest.fail("needs root")
         pytest.skip("needs root: a network namespace and an engine")
-    folder = Path(tempfile.mkdtemp(prefix="dcp-bld-"))  # short: the names of sockets are bounded
-    subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
-    prefix = (require_program("nsenter"), f"--net=/run/netns/{NAMESPACE}")
-    world = RegistryWorld(tmp_path_factory.mktemp("build"), prefix, more=CONFIG)
-    engine: subprocess.Popen[bytes] | None = None
-    try:
+    with ExitStack() as undo:
+        folder = Path(tempfile.mkdtemp(prefix="dcp-bld-"))  # short: the names of sockets are bounded
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
+        undo.callback(subprocess.run, ["ip", "netns", "delete", NAMESPACE], check=True)
+        prefix = (require_program("nsenter"), f"--net=/run/netns/{NAMESPACE}")
         subprocess.run([*prefix, "ip", "link", "set", "lo", "up"], check=True)
+        world = RegistryWorld(tmp_path_factory.mktemp("build"), prefix, more=CONFIG)
         docker = Docker(world, folder)
         engine = start_engine(docker, prefix)
+        undo.callback(end_engine, engine, folder)
+        undo.callback(world.close)
         world.start()
-        for project in ("shop", "base"):
-            world.dcp("registry", "projects", "add", project)
-        for name in ("ann", "eve"):
-            world.add_account(name)
-        for project in ("shop", "base"):
-            world.dcp("registry", "members", "add", project, "ann", "developer")
-        assert docker.log_in("ann")[0]
-        docker.works("push", docker.image("base/os", "12"), who="ann")
+        set_up(docker)
         yield Builder(docker, tmp_path_factory.mktemp("sources"))
-    finally:
-        world.close()
-        end_engine(engine, folder)
-        subprocess.run(["ip", "netns", "delete", NAMESPACE], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def set_up(docker: Docker) -> None:
+    for project in ("shop", "base"):
+        docker.world.dcp("registry", "projects", "add", project)
+    for name in ("ann", "eve"):
+        docker.world.add_account(name)
+    for project in ("shop", "base"):
+        docker.world.dcp("registry", "members", "add", project, "ann", "developer")
+    assert docker.log_in("ann")[0]
+    docker.works("push", docker.image("base/os", "12"), who="ann")
 
 
 def dockerfile(builder: Builder) -> str:

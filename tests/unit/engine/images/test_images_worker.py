@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
+from conformance.registries import make_image, make_index
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.registries.fake import FakeRegistry
 from dcp.drivers.runtimes.fake import FakeRuntime
@@ -27,9 +26,6 @@ from dcp.kernel.events import Event
 from dcp.orchestration.services.ports import OneRuntime
 from dcp.store import events, images, pushes
 from dcp.store.database import InlineDatabase
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "conformance"))
-from registries import make_image, make_index
 
 SITES = (
     Site("east", SiteRole.MASTER, "fake://east"),
