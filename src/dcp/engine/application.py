@@ -17,6 +17,7 @@ from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.scaling.warming import WarmingSnapshot
+from dcp.orchestration.services.decide import HOST_GONE
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
 from dcp.store import applications, counters, events, hosts, instances, plans, samples, warming
@@ -164,9 +165,10 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
     every = instances.live(connection)
     mine = [instance for instance in every if instance.application == name]
     known = hosts.current(connection)
+    gone = frozenset(i.host_id for i in mine) - {host.id for host in known if host.state not in HOST_GONE}
     out = hosts.out_of_stock_since(connection, now - context.settings.stock_memory_s)
     services = tuple(
-        _service(connection, context, application, service, rows[service.name], mine)
+        _service(connection, context, application, service, rows[service.name], mine, gone)
         for service in application.spec.services
     )
     names = {service.name for service in application.spec.services}
@@ -224,8 +226,10 @@ def _service(
     spec: ServiceSpec,
     row: ServiceRow,
     mine: list[Instance],
+    gone: frozenset[str],
 ) -> ServiceSnapshot:
-    own = tuple(instance for instance in mine if instance.service == spec.name)
+    """Read one service. An instance on a host that is `gone` counts for nothing, even while it still serves."""
+    own = tuple(one for one in mine if one.service == spec.name and one.host_id not in gone)
     specs = {application.revision: application.spec}
     for revision in {instance.spec_revision for instance in own} - set(specs):
         specs[revision] = applications.spec_at(connection, application.name, revision)

@@ -71,6 +71,7 @@ def _counts(fleet: Fleet, ask: Ask, refusals: tuple[Refusal, ...]) -> str:
         return "there is no host"
     said = {
         RefusalReason.CONSTRAINT: f"ruled out by {_by_constraint(ask)}",
+        RefusalReason.FAILED_LATELY: "on which it could not be started lately",
         RefusalReason.MAX_PER_HOST: f"at the limit of {ask.max_per_host} on one host",
         RefusalReason.CPU_AND_MEMORY: f"without {describe(ask.resources)} free",
         RefusalReason.CPU: f"without {format_cpu(ask.resources.cpu_millis)} free",

@@ -16,6 +16,7 @@ class RefusalReason(StrEnum):
     """Why a host takes no instance: the first that holds, in this order."""
 
     CONSTRAINT = "constraint"
+    FAILED_LATELY = "failed-lately"
     MAX_PER_HOST = "max-per-host"
     CPU_AND_MEMORY = "cpu-and-memory"
     CPU = "cpu"
@@ -28,6 +29,8 @@ class Room:
 
     allowed: Flags
     """Every constraint holds."""
+    left_out: Flags
+    """The service could not be started there lately."""
     by_count: Numbers
     """Up to `max_per_host`."""
     by_cpu: Numbers
@@ -36,15 +39,17 @@ class Room:
     def fits(self) -> Numbers:
         """Return how many more instances fit on each host."""
         fewest = np.minimum(np.minimum(self.by_cpu, self.by_memory), self.by_count)
-        return np.where(self.allowed, np.maximum(fewest, 0), 0)
+        return np.where(self.allowed & ~self.left_out, np.maximum(fewest, 0), 0)
 
     def refusals(self) -> dict[RefusalReason, Flags]:
         """Return which hosts are refused for which reason; a host that fits is in none, any other in exactly one."""
         cpu, memory, count = self.by_cpu < 1, self.by_memory < 1, self.by_count < 1
-        counted_out = self.allowed & count
-        short = self.allowed & ~count
+        open_to_it = self.allowed & ~self.left_out
+        counted_out = open_to_it & count
+        short = open_to_it & ~count
         return {
             RefusalReason.CONSTRAINT: ~self.allowed,
+            RefusalReason.FAILED_LATELY: self.allowed & self.left_out,
             RefusalReason.MAX_PER_HOST: counted_out,
             RefusalReason.CPU_AND_MEMORY: short & cpu & memory,
             RefusalReason.CPU: short & cpu & ~memory,
@@ -58,6 +63,9 @@ def room_for(fleet: Fleet, ask: Ask) -> Room:
     taken = 0 if ask.max_per_host is None else fleet.same(ask.service)
     return Room(
         allowed=_allowed(fleet, ask.constraints),
+        left_out=np.array([host.host_id in ask.not_on for host in fleet.hosts], dtype=np.bool_)
+        if ask.not_on
+        else np.zeros(len(fleet), dtype=np.bool_),
         by_count=np.full(len(fleet), bound, dtype=np.int64) - taken,
         by_cpu=_times(fleet.cpu_free, ask.resources.cpu_millis, ask.count),
         by_memory=_times(fleet.memory_free, ask.resources.memory_bytes, ask.count),

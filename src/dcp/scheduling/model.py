@@ -36,8 +36,8 @@ class Ask:
     max_per_host: int | None = None
     image: str = ""
     """The image that an instance waits for where it is not there yet; empty: it waits for none."""
-    failed_on: frozenset[str] = frozenset()
-    """Hosts on which an instance of the service could not be started lately: taken only if no other fits."""
+    not_on: frozenset[str] = frozenset()
+    """Hosts that are left out, because an instance of the service could not be started there lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """Scores: which of the hosts that can take an instance is best.
 
-Parts weighted so that an earlier one outweighs all later ones together: a ready host before one that is still coming,
-one on which the service could be started lately before one on which it could not, a private host before a cloud host,
-a host with few instances of the same service before one with many, a full host before an empty one. The last keeps
-instances on few hosts, so that others become empty and can be given back. The spread halves from the first instance to
-the second and so on; beyond about ten instances of one service on every host, filling a host may count for more than
-evenness.
+Four parts, weighted so that an earlier one outweighs all later ones together: a ready host before one that is still
+coming, a private host before a cloud host, a host with few instances of the same service before one with many, a full
+host before an empty one. The last keeps instances on few hosts, so that others become empty and can be given back.
+The third halves from the first instance to the second and so on; beyond about ten instances of one service on every
+host, filling a host may count for more than evenness.
 
 For instances with an image a part stands beside the spread: a host that has the image need not be waited for. It
 outweighs one instance of the service more or less from the second one on, so that the first ones are still spread.
@@ -22,8 +21,6 @@ from dcp.scheduling.fleet import Fleet
 from dcp.scheduling.model import Ask
 
 READY = 1000.0
-FAILED = -300.0
-"""For a host on which an instance of the service could not be started lately."""
 PRIVATE = 100.0
 SPREAD = 99.0
 """For a host without an instance of the service; divided by one more than it has."""
@@ -42,7 +39,6 @@ class HostScore:
 
     position: int
     ready: float
-    failed: float
     private: float
     same: float
     share: float
@@ -52,18 +48,17 @@ class HostScore:
     """None: the instance has no image to wait for."""
 
     def total(self) -> float:
-        return self.ready + self.failed + self.private + self._spread() + (self.image or 0.0) + FULL * self.share
+        return self.ready + self.private + self._spread() + (self.image or 0.0) + FULL * self.share
 
     def parts(self) -> Mapping[str, float]:
         """Return the parts by name; they add up to the total."""
-        parts = {
+        return {
             "ready": self.ready,
             "private": self.private,
             "spread": self._spread(),
             **({} if self.image is None else {"image": self.image}),
             "full": FULL * self.share,
         }
-        return parts | ({"failed": self.failed} if self.failed else {})
 
     def _spread(self) -> float:
         return _spread(self.same, self.image is not None)
@@ -83,16 +78,14 @@ def best_hosts(fleet: Fleet, ask: Ask, fits: NDArray[np.int64]) -> list[HostScor
     same = fleet.same(ask.service).astype(np.float64)
     share_of_one = _share(fleet, ask.resources.cpu_millis, ask.resources.memory_bytes)
     share = _share(fleet, fleet.cpu_total - fleet.cpu_free, fleet.memory_total - fleet.memory_free) + share_of_one
-    failed = np.where(_failed(fleet, ask), FAILED, 0.0)
     image = _image(fleet, ask.image) if ask.image else None
-    preferred = ready + failed + private + _spread(same, image is not None) + FULL * share
+    preferred = ready + private + _spread(same, image is not None) + FULL * share
     total = np.where(fits > 0, preferred if image is None else preferred + image, -np.inf)
     best = np.argsort(-total, kind="stable")[: min(ask.count, int(np.count_nonzero(fits > 0)))]
     return [
         HostScore(
             position=position,
             ready=float(ready[position]),
-            failed=float(failed[position]),
             private=float(private[position]),
             same=float(same[position]),
             share=float(share[position]),
@@ -101,12 +94,6 @@ def best_hosts(fleet: Fleet, ask: Ask, fits: NDArray[np.int64]) -> list[HostScor
         )
         for position in best.tolist()
     ]
-
-
-def _failed(fleet: Fleet, ask: Ask) -> NDArray[np.bool_]:
-    if not ask.failed_on:
-        return np.zeros(len(fleet), dtype=np.bool_)
-    return np.array([host.host_id in ask.failed_on for host in fleet.hosts], dtype=np.bool_)
 
 
 def _spread(same: OneOrAll, with_image: bool) -> OneOrAll:

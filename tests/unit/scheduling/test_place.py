@@ -107,11 +107,9 @@ def test_another_seed_prefers_other_hosts_among_equals() -> None:
     assert len({where(place((ask(1),), hosts, seed))[0] for seed in range(20)}) > 5
 
 
-def test_a_host_that_could_not_start_it_lately_is_the_last_choice_among_ready_ones() -> None:
-    hosts = (host("failed"), host("cloud", kind=CLOUD), host("coming", ready=False))
-    tried = replace(ask(1), failed_on=frozenset({"failed"}))
-    (one,) = place((tried,), hosts, 0).assignments
-    assert one.host_id == "cloud"
-    (again,) = place((tried,), hosts[:1], 0).assignments
-    assert (again.host_id, again.parts["failed"]) == ("failed", -300.0)
-    assert again.score == pytest.approx(sum(again.parts.values()))
+def test_a_host_that_is_left_out_takes_nothing_and_is_counted_apart() -> None:
+    hosts = (host("failed"), host("full", used=HOST))
+    placement = place((replace(ask(1), not_on=frozenset({"failed"})),), hosts, 0)
+    (unplaced,) = placement.unplaced
+    assert {one.reason: one.hosts for one in unplaced.refusals} == {"failed-lately": 1, "cpu-and-memory": 1}
+    assert "could not be started lately" in unplaced.words

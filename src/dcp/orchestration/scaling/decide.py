@@ -175,7 +175,7 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
             resources=snapshot.spec.service(name).resources,
             constraints=(*snapshot.spec.service(name).constraints, *_kept_from(snapshot, name)),
             max_per_host=snapshot.spec.service(name).most_per_host,
-            failed_on=_failed_on(snapshot, name),
+            not_on=_failed_on(snapshot, name),
             image=_image(snapshot, name),
         )
         for name in call_order(snapshot.spec)

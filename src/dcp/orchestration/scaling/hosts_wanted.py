@@ -50,6 +50,39 @@ def place_with_new_hosts(
     """
     if len({ask.service for ask in asks}) < len(asks):
         raise ValueError("two asks name the same service")
+    if any(ask.not_on for ask in asks):
+        return _place_elsewhere_first(asks, candidates, offers, last_host, seed)
+    return _place(asks, candidates, offers, last_host, seed)
+
+
+def _place_elsewhere_first(
+    asks: tuple[Ask, ...],
+    candidates: tuple[Candidate, ...],
+    offers: tuple[Offer, ...],
+    last_host: int,
+    seed: int,
+) -> HostPlan:
+    """Leave hosts out where a private one can be had instead; nothing is bought only because a start failed."""
+    private = tuple(offer for offer in offers if offer.kind is SourceKind.PRIVATE)
+    first = _place(asks, candidates, private, last_host, seed)
+    left = tuple(replace(ask, not_on=frozenset()) for ask in _remaining(asks, first.placement))
+    if not left:
+        return first
+    new = {host.host_id: host.offer for host in first.new_hosts}
+    hosts = (*candidates, *(candidate_of(offer, name) for name, offer in new.items()))
+    there = _with(first.placement.assignments, asks, hosts)
+    second = _place(left, there, _left(offers, new), last_host + len(new), seed)
+    assignments = _in_order(asks, (*first.placement.assignments, *second.placement.assignments))
+    return HostPlan(Placement(assignments, second.placement.unplaced), (*first.new_hosts, *second.new_hosts))
+
+
+def _place(
+    asks: tuple[Ask, ...],
+    candidates: tuple[Candidate, ...],
+    offers: tuple[Offer, ...],
+    last_host: int,
+    seed: int,
+) -> HostPlan:
     first = place(asks, candidates, seed)
     if not first.unplaced:
         return HostPlan(first, ())

@@ -85,9 +85,12 @@ def decide_service(life: ServiceLife) -> tuple[Step, ...]:
     withdrawable = _withdrawable(life)
     steps: list[Step] = []
     for view in life.instances:
-        step = _left_its_host(view)
-        if step is None and view.reachable:
+        if view.host_state in HOST_GONE:
+            step = _left_its_host(view, life)
+        elif view.reachable:
             step = _ended_by_itself(view) or _next(view, life, withdrawable)
+        else:
+            step = None
         if step is not None:
             steps.append(step)
     return tuple(steps)
@@ -109,11 +112,35 @@ def _failing(view: InstanceView) -> bool:
     return view.health is not None and not view.health.healthy and view.health.failures >= retries
 
 
-def _left_its_host(view: InstanceView) -> Step | None:
-    if view.host_state not in HOST_GONE:
-        return None
-    words = f"its host {view.instance.host_id} is {view.host_state}"
-    return Step(view.instance, InstanceState.LOST, "host-gone", words)
+def _left_its_host(view: InstanceView, life: ServiceLife) -> Step | None:
+    """What still answers on a lost host serves on until others do, because its requests have nowhere else to go."""
+    instance = view.instance
+    lost = Step(instance, InstanceState.LOST, "host-gone", f"its host {instance.host_id} is {view.host_state}")
+    if view.host_state != HostState.LOST or view.health is None or not view.health.healthy:
+        return lost
+    if instance.state == InstanceState.SERVING:
+        others = _serving_elsewhere(life)
+        wanted = min(life.targets.get(instance.service, 0), life.attainable.get(instance.service, 0))
+        if others < wanted:
+            return None
+        words = f"its host {instance.host_id} is lost, and {others} others serve: leaves the balancer"
+        return Step(instance, InstanceState.DRAINING, "host-gone", words)
+    if instance.state == InstanceState.DRAINING and not view.published:
+        waited_s = life.now - instance.changed_at
+        over = view.active_requests is not None and waited_s > life.drain_limit_s
+        return lost if view.active_requests == 0 or over else None
+    return None if instance.state == InstanceState.DRAINING else lost
+
+
+def _serving_elsewhere(life: ServiceLife) -> int:
+    """Count the instances that take traffic on hosts that are not gone."""
+    return sum(
+        1
+        for view in life.instances
+        if view.instance.state == InstanceState.SERVING
+        and view.instance.serving_at is not None
+        and view.host_state not in HOST_GONE
+    )
 
 
 def _ended_by_itself(view: InstanceView) -> Step | None:

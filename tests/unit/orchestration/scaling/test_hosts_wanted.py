@@ -1,6 +1,7 @@
 """New hosts: private first, cloud last, as few as reasonable, and a reason for each."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -222,3 +223,18 @@ def _expect_no_offer_to_help(
             fits = bool(place((single,), (candidate_of(offer, "x"),), 0).assignments)
             assert not (fits and one.service in refused)
             assert not (fits and one.service in on_cloud and offer.kind is SourceKind.PRIVATE)
+
+
+def test_where_a_start_failed_lately_a_free_private_host_is_taken_instead() -> None:
+    one = replace(ask(1), not_on=frozenset({"pool-1"}))
+    there = (candidate_of(pool(), "pool-1"),)
+    plan = plan_for(one, offers=(pool(1), cloud()), hosts=there)
+    assert [a.host_id for a in plan.placement.assignments] == ["pool-8"]
+    assert bought(plan) == {"pool/slice": 1}
+
+
+def test_nothing_is_bought_only_because_a_start_failed() -> None:
+    two = replace(ask(2), not_on=frozenset({"pool-1"}))
+    plan = plan_for(two, offers=(cloud(),), hosts=(candidate_of(pool(), "pool-1"),))
+    assert [a.host_id for a in plan.placement.assignments] == ["pool-1", "pool-1"]
+    assert (plan.new_hosts, plan.placement.unplaced) == ((), ())

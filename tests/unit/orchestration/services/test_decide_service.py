@@ -117,7 +117,9 @@ def test_draining_has_a_limit() -> None:
 
 def test_a_gone_host_takes_its_instances_with_it() -> None:
     for state in (InstanceState.PLACED, InstanceState.SERVING, InstanceState.STOPPING):
-        assert only(steps(view(instance(state), host_state=HostState.LOST))).after == InstanceState.LOST
+        for gone in (HostState.LOST, HostState.RELEASED):
+            found = view(instance(state), host_state=gone, health=FAILING)
+            assert only(steps(found)).after == InstanceState.LOST
 
 
 def serving_views(failing: int, of: int) -> list[InstanceView]:
@@ -144,7 +146,7 @@ def test_the_only_instance_leaves_when_it_hangs() -> None:
 def test_nothing_is_concluded_about_an_instance_whose_engine_does_not_answer(state: InstanceState) -> None:
     one = instance(state, leave_reason="shrink")
     assert steps(view(one, observation=None, health=FAILING, active_requests=0, reachable=False)) == ()
-    lost = view(one, observation=None, reachable=False, host_state=HostState.LOST)
+    lost = view(one, observation=None, reachable=False, health=FAILING, host_state=HostState.LOST)
     assert only(steps(lost)).after == InstanceState.LOST
 
 
@@ -152,3 +154,35 @@ def test_it_starts_only_where_its_image_is() -> None:
     placed = instance(InstanceState.PLACED)
     assert steps(view(placed, observation=None, image_missing="pulls shop/feed:2")) == ()
     assert only(steps(view(placed, observation=None))).after == InstanceState.STARTING
+
+
+def on_lost_host(state: InstanceState, **changes: object) -> InstanceView:
+    """It answers its health checks, though its host is lost: the engine alone is away."""
+    return view(instance(state, serving_at=NOW - 9), host_state=HostState.LOST, reachable=False, **changes)
+
+
+def feed_steps(*views: InstanceView) -> tuple[Step, ...]:
+    return decide_service(ServiceLife(NOW, 30.0, views, {}, {"feed": 1}, attainable={"feed": 1}))
+
+
+def test_what_still_answers_on_a_lost_host_serves_until_others_do() -> None:
+    ghost = on_lost_host(InstanceState.SERVING)
+    coming = view(instance(InstanceState.HELD, id="feed-2", gate=(GateCondition("user", 5),)))
+    assert [s for s in feed_steps(ghost, coming) if s.instance.id == "feed-1"] == []
+    other = view(instance(InstanceState.SERVING, id="feed-2", serving_at=NOW - 1))
+    (step,) = feed_steps(ghost, other)
+    assert (step.instance.id, step.after, step.reason) == ("feed-1", InstanceState.DRAINING, "host-gone")
+
+
+def test_it_is_lost_once_its_requests_are_done_or_waited_for_long_enough() -> None:
+    assert feed_steps(on_lost_host(InstanceState.DRAINING, active_requests=2)) == ()
+    assert feed_steps(on_lost_host(InstanceState.DRAINING)) == ()
+    assert only(feed_steps(on_lost_host(InstanceState.DRAINING, active_requests=0))).after == InstanceState.LOST
+    late = on_lost_host(InstanceState.DRAINING, active_requests=2)
+    late = replace(late, instance=replace(late.instance, changed_at=NOW - 31))
+    assert only(feed_steps(late)).after == InstanceState.LOST
+
+
+@pytest.mark.parametrize("state", [InstanceState.PLACED, InstanceState.STARTING, InstanceState.HELD])
+def test_what_does_not_serve_on_a_lost_host_is_lost_at_once(state: InstanceState) -> None:
+    assert only(feed_steps(on_lost_host(state))).after == InstanceState.LOST
