@@ -273,7 +273,7 @@ async def history_is_forgotten_and_what_lives_is_kept(rig: Rig) -> None:
             if name == "holds":
                 addresses.give(connection, made, AddressRange("", "10.1.0.1", "10.1.0.9"), 5.0)
         for plan in ("plan-0", "plan-1", "plan-2", "plan-3", "plan-4"):
-            plans.add(connection, ApplicationPlan(plan, "shop", 10.0, Policy.GATED, (), (), (), (), (), (), 0.0))
+            plans.add(connection, ApplicationPlan(plan, "shop", 10.0, Policy.GATED, ()))
         events.append(connection, 10.0, [Event("a", "b", str(n)) for n in range(20)])
 
     await rig.database.write(fill)
