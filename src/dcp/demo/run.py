@@ -32,7 +32,7 @@ from dcp.orchestration.services.model import ApplicationSpec
 ENTRY = "feed"
 SETTLE_LIMIT_S = 30.0
 """The application serves within this time, and is removed within it."""
-RETURN_LIMIT_S = 60.0
+RETURN_LIMIT_S = 120.0
 """After the load has ended, all must be as before within this time."""
 LOOK_S = 1.0
 
