@@ -35,7 +35,8 @@ class Runtime(Protocol):
     async def start(self, order: StartOrder) -> Observation:
         """Start the instance once. Starting an id that was ever started changes nothing and returns what is seen.
 
-        Returns within 5 s, before the instance is healthy. Rejected: the command cannot be run at all.
+        Returns within 5 s, before the instance is healthy; where a host starts only so many at once, within 5 s of
+        its turn. Rejected: the command cannot be run at all.
         Crashing in the middle and starting the same id again never leaves two.
         """
         ...

@@ -7,7 +7,7 @@ import aiohttp
 
 from dcp.drivers.runtimes.docker import health
 from dcp.drivers.runtimes.docker.api import EngineApi, EngineRefused
-from dcp.drivers.runtimes.docker.choices import UnderlayChoice
+from dcp.drivers.runtimes.docker.choices import Choices
 from dcp.drivers.runtimes.docker.image_names import ImageNames
 from dcp.drivers.runtimes.docker.kept_logs import MAX_LINES, KeptLogs
 from dcp.drivers.runtimes.docker.log_text import lines_of
@@ -26,14 +26,12 @@ KILL_S = 10.0
 class DockerRuntime:
     """Instances on one host."""
 
-    def __init__(
-        self, session: Session, logs: KeptLogs, http: aiohttp.ClientSession, underlay: UnderlayChoice | None
-    ) -> None:
+    def __init__(self, session: Session, logs: KeptLogs, http: aiohttp.ClientSession, choices: Choices) -> None:
         self.session = session
         self._logs = logs
         self._http = http
         self._images = ImageNames()
-        self._starting = Starting(session, self._images, underlay)
+        self._starting = Starting(session, self._images, choices.underlay, choices.calls_per_host)
         self._pulling = Pulling(self._images)
 
     def abilities(self) -> RuntimeAbilities:

@@ -102,7 +102,7 @@ class DockerRuntimes:
             # No connection is kept: an idle one would hold up an instance that waits for its clients to leave.
             connector = aiohttp.TCPConnector(force_close=True, limit=0)
             self._http = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        runtime = DockerRuntime(Session(host, self._shared), self._logs, self._http, self._settings.underlay)
+        runtime = DockerRuntime(Session(host, self._shared), self._logs, self._http, self._settings)
         runtime.session.open()
         return runtime
 

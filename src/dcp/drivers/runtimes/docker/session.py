@@ -55,6 +55,8 @@ class Shared:
     random: random.Random
     list_again_s: float = LIST_AGAIN_S
     ping_s: float = PING_S
+    answer_s: float = ANSWER_S
+    """How long an engine that is asked whether it is there may think about it."""
 
 
 class Session:
@@ -108,7 +110,7 @@ class Session:
         """Raise Unreachable unless the engine answers now."""
         api = await self.ready()
         try:
-            await api.ping()
+            await api.ping(self.shared.answer_s)
         except Unreachable:
             self._nudge.set()
             raise
@@ -182,7 +184,7 @@ class Session:
         async with self.shared.opening:
             way = self._way = await self.shared.ways.open(self.host.engine)
             way.api.spent = self.spent
-            await way.api.ping(min(ANSWER_S, 3.0))
+            await way.api.ping(self.shared.answer_s)
             await self._learn(way.api)
         since_s = self._engine_now_s() - REPLAY_S
         params = {"filters": self._filters(), "since": f"{since_s:.9f}"}
@@ -290,7 +292,7 @@ class Session:
                 await self._list(api)
                 list_at = loop.time() + self.shared.list_again_s
             elif loop.time() - api.answered_at >= self.shared.ping_s * 0.7:
-                await api.ping()
+                await api.ping(self.shared.answer_s)
 
     async def _back_off(self, failures: int) -> None:
         shortest, longest = BACK_OFF_S

@@ -40,16 +40,25 @@ class _PortTaken(Exception):
 class Starting:
     """Starts instances on one host."""
 
-    def __init__(self, session: Session, images: ImageNames, underlay: UnderlayChoice | None) -> None:
+    def __init__(self, session: Session, images: ImageNames, underlay: UnderlayChoice | None, at_once: int) -> None:
         self._session = session
+        self._turns = asyncio.Semaphore(at_once)
         self._images = images
         self._underlay = underlay
         self._under_way: dict[str, asyncio.Task[Seen]] = {}
 
     async def start(self, order: StartOrder) -> Seen:
-        """Return what is seen once it was started; a start that takes longer than the bound goes on behind it."""
+        """Return what is seen once it was started; a start that takes longer than the bound goes on behind it.
+
+        The bound counts from its turn: so many are started at once, the others wait for theirs.
+        """
         check_order(order)
         task = self._under_way.get(order.instance_id)
+        if task is None:
+            await self._turns.acquire()
+            task = self._under_way.get(order.instance_id)
+            if task is not None:
+                self._turns.release()
         if task is None:
             task = asyncio.create_task(self._start(order), name=f"start:{order.instance_id}")
             self._under_way[order.instance_id] = task
@@ -67,6 +76,7 @@ class Starting:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _done(self, instance_id: str, task: asyncio.Task[Seen]) -> None:
+        self._turns.release()
         self._under_way.pop(instance_id, None)
         if not task.cancelled():
             # Read, so that a failure that nobody waited for is not reported as unheard.
