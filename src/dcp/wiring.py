@@ -127,6 +127,14 @@ def make_balancer(settings: Settings, state: Path, clock: Clock, database: Datab
     return balancer
 
 
+def proxy_bootstrap(settings: Settings, state: Path, node: str, clock: Clock) -> Mapping[str, Any]:
+    """Return what a proxy of `balancer.proxies` is started with. NotFound: there is none of that name."""
+    found: Mapping[str, Any] = load("balancer/envoy").bootstrap_of(
+        node, state / "balancer", _envoy_options(settings), clock
+    )
+    return found
+
+
 def _envoy_options(settings: Settings) -> Any:
     driver, chosen = load("balancer/envoy"), settings.balancer
     authority = chosen.xds.authority

@@ -6,16 +6,18 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import aiohttp
 import pytest
 from balancers import CASES, Answer, Case
+from envoy_fleet import Remotes, fleet_options
 from haproxy_program import require_haproxy
 
-from dcp.drivers.balancers.envoy import EnvoyBalancer
+from dcp.drivers.balancers.envoy import EnvoyBalancer, EnvoyOptions
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.balancers.haproxy import HAProxyBalancer
 from dcp.drivers.runtimes.process.processes import find_owned
@@ -104,6 +106,10 @@ class EnvoyRig:
         for writer in self._connections.values():
             writer.close()
         await asyncio.gather(*self._connections)
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        await self._client.close()
         for balancer in self._made:
             await balancer.aclose()
         self._database.close()
@@ -194,6 +200,80 @@ async def envoy_rig(envoy_directory: Path) -> AsyncIterator[EnvoyRig]:
 async def test_envoy(case: Case, envoy_rig: EnvoyRig) -> None:
     async with asyncio.timeout(30):
         await case(envoy_rig)
+
+
+class EnvoyFleetRig(EnvoyRig):
+    """Three Envoys: one beside the controller and two elsewhere, over mutual TLS. Clients use the last one."""
+
+    def __init__(self, directory: Path, options: EnvoyOptions, remotes: Remotes) -> None:
+        self._options = options
+        self._remotes = remotes
+        super().__init__(directory)
+
+    def again(self) -> Balancer:
+        ledger = StoredEdge(self._database, self.clock)
+        made = EnvoyBalancer(self._directory, self.clock, ledger, self._options)
+        self._made.append(made)
+        return made
+
+    async def ask(self, route: Route, *, work_ms: int = 0, status: int = 200) -> Answer:
+        elsewhere = replace(route, listen_address=self._options.proxies[-1].listen_address)
+        return await super().ask(elsewhere, work_ms=work_ms, status=status)
+
+    async def counted(self) -> None:
+        """Return once all proxies are counted on."""
+        nodes = {proxy.node for proxy in self._options.proxies}
+        ledger = StoredEdge(self._database, self.clock)
+        while (await ledger.load()).counted() != nodes:
+            await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """End all three; the two elsewhere are started again, as service managers do."""
+        for proxy in self._options.proxies:
+            await self._remotes.kill(proxy.node)
+        await super().kill()
+        await self._remotes.start_all()
+
+    @contextmanager
+    def occupied(self, port: int) -> Iterator[None]:
+        with ExitStack() as stack:
+            for address in (LOOPBACK, *(proxy.listen_address for proxy in self._options.proxies)):
+                stack.enter_context(socket.create_server((address, port)))
+            yield
+
+
+@pytest.fixture(scope="module")
+def fleet_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, EnvoyOptions]]:
+    directory = tmp_path_factory.mktemp("fleet")
+    options = fleet_options(embedded=True, remotes=2)
+    yield directory, options
+    clock = SystemClock()
+    asyncio.run(EnvoyBalancer(directory, clock, StoredEdge(InlineDatabase(), clock)).stop())
+
+
+@pytest.fixture
+async def fleet_rig(fleet_place: tuple[Path, EnvoyOptions]) -> AsyncIterator[EnvoyFleetRig]:
+    directory, options = fleet_place
+    remotes = Remotes(directory, options)
+    rig = EnvoyFleetRig(directory, options, remotes)
+    await remotes.start_all()
+    try:
+        await rig.balancer.ensure_running()
+        async with asyncio.timeout(20):
+            await rig.counted()
+        yield rig
+        await rig.close()
+    finally:
+        await rig.let_go()
+        await remotes.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("envoy")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_envoy_fleet(case: Case, fleet_rig: EnvoyFleetRig) -> None:
+    async with asyncio.timeout(30):
+        await case(fleet_rig)
 
 
 class HAProxyRig(EnvoyRig):

@@ -31,6 +31,7 @@ VERBS = {
     "discovery": ("dcp.cli.discovery:app", "Show what clients find by asking; let more of it go at once."),
     "images": ("dcp.cli.images:app", "List images and where they are; build, compare and collect them."),
     "registry": ("dcp.cli.registry:app", "Say who may push and pull; set up the registries of sites."),
+    "proxy": ("dcp.cli.proxy:app", "Set up proxies on edge hosts."),
     "simulate": ("dcp.cli.simulate:simulate", "Run the engine on a virtual clock, with faults, from a seed."),
     "mirror": ("dcp.cli.mirror:mirror", "Run a mirror: a cache of a registry that passes images on as they arrive."),
     "lab": ("dcp.cli.lab:lab", "Make real container hosts on this machine, for tests and trying out."),

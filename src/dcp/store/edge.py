@@ -4,7 +4,6 @@ Every change locks the one row of `edge` first, so that changes are ordered and 
 changed since the revision that it has taken over. A proxy that comes or goes leaves its event in the same transaction.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -52,7 +51,7 @@ class StoredEdge:
 
     async def count(self, node: str, revision: int) -> bool:
         def work(connection: Connection) -> bool:
-            if connection.execute(_LOCK_AT, {"at": revision}).rowcount != 1:
+            if not _lock_at(connection, revision):
                 return False
             self._change(connection, node, True, "")
             return True
@@ -117,11 +116,21 @@ def _set(connection: Connection, **values: Any) -> int:
     return revision
 
 
+def _lock_at(connection: Connection, revision: int) -> bool:
+    """Keep others from changing anything; False if somebody has since `revision`."""
+    if revision == 0 and connection.execute(select(edge)).one_or_none() is None:
+        connection.execute(insert(edge).values(**_nothing(0)))
+    return connection.execute(_LOCK_AT, {"at": revision}).rowcount == 1
+
+
+def _nothing(revision: int) -> dict[str, Any]:
+    return {"name": _NAME, "revision": revision, "routes": to_json(_ROUTES, ()), "stopped": False}
+
+
 def _raise_revision(connection: Connection) -> int:
     """Lock the row and return the next revision, which is written."""
     if connection.execute(_RAISE).rowcount == 0:
-        nothing: Mapping[str, Any] = {"name": _NAME, "revision": 1, "routes": to_json(_ROUTES, ()), "stopped": False}
-        connection.execute(insert(edge).values(**nothing))
+        connection.execute(insert(edge).values(**_nothing(1)))
     return _revision(connection)
 
 

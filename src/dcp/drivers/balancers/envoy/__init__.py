@@ -7,7 +7,7 @@ Split by meaning: `balancer` has the verbs, `fleet` who is waited for, `routing`
 called inside it.
 """
 
-from dcp.drivers.balancers.envoy.balancer import EnvoyBalancer
+from dcp.drivers.balancers.envoy.balancer import EnvoyBalancer, bootstrap_of
 from dcp.drivers.balancers.envoy.options import EnvoyOptions, ListenerTls, RemoteProxy
 
-__all__ = ["EnvoyBalancer", "EnvoyOptions", "ListenerTls", "RemoteProxy"]
+__all__ = ["EnvoyBalancer", "EnvoyOptions", "ListenerTls", "RemoteProxy", "bootstrap_of"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from dcp.drivers.balancers.envoy import documents
+from dcp.drivers.balancers.envoy import bootstrap, documents
 from dcp.drivers.balancers.envoy.certificates import Authority
 from dcp.drivers.balancers.envoy.counters import (
     TRAFFIC_FILTER,
@@ -26,11 +26,21 @@ from dcp.drivers.balancers.envoy.session import Wanted
 from dcp.drivers.balancers.envoy.status import Beside, Elsewhere, Place, Status
 from dcp.drivers.balancers.listening import check_distinct, is_free
 from dcp.kernel.clock import Clock
-from dcp.kernel.errors import DriverError
+from dcp.kernel.errors import DriverError, NotFound
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.edge import EdgeState
 from dcp.orchestration.traffic.model import Endpoint, EndpointStatus, Route, Traffic
 from dcp.orchestration.traffic.ports import EdgeLedger
+
+
+def bootstrap_of(node: str, directory: Path, options: EnvoyOptions, clock: Clock) -> documents.Document:
+    """Return what a proxy elsewhere is started with, its own new certificate inside. NotFound: it is not named."""
+    proxy = options.remote(node)
+    if proxy is None:
+        known = ", ".join(one.node for one in options.proxies) or "none is configured"
+        raise NotFound(f"balancer.proxies names no {node}", hint=f"it has: {known}")
+    identity = Authority.found(options.authority, directory, clock).for_proxy(node)
+    return bootstrap.remote(proxy, options.controllers, identity)
 
 
 class EnvoyBalancer:
@@ -137,10 +147,7 @@ class EnvoyBalancer:
 
     def _signer(self) -> Authority:
         if self._authority is None:
-            if self._options.authority is not None:
-                self._authority = Authority.read(*self._options.authority, self._clock)
-            else:
-                self._authority = Authority.made_in(self._directory.root, self._clock)
+            self._authority = Authority.found(self._options.authority, self._directory.root, self._clock)
         return self._authority
 
     def _make_statuses(self) -> dict[str, Status]:

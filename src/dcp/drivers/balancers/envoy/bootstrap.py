@@ -5,7 +5,6 @@ asked over loopback; one that runs elsewhere does both over mutual TLS.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dcp.drivers.balancers.envoy.certificates import CONTROLLER, Identity
@@ -20,6 +19,7 @@ from dcp.drivers.balancers.envoy.documents import (
     server_tls,
     socket_address,
 )
+from dcp.drivers.balancers.envoy.options import RemoteProxy
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 
 OWN = "dcp-"
@@ -31,16 +31,6 @@ _STATUS, _ADMIN = "dcp-status", "dcp-admin"
 _FLUSH_S = 0.25  # histograms are merged this often: a sample of a second must not lag by the default five
 _READABLE = ("/ready", "/stats", "/clusters", "/listeners", "/config_dump", "/server_info")
 _KEEPALIVE = {"interval": "5s", "timeout": "5s"}
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A proxy that an operator runs: its name, where it is asked (`port` and the one after it), its threads."""
-
-    node: str
-    address: str
-    port: int
-    workers: int
 
 
 def embedded(node: str, socket: Path, admin_port: int, workers: int) -> Document:
@@ -55,7 +45,7 @@ def embedded(node: str, socket: Path, admin_port: int, workers: int) -> Document
     }
 
 
-def remote(proxy: Remote, controllers: Sequence[tuple[str, int]], identity: Identity) -> Document:
+def remote(proxy: RemoteProxy, controllers: Sequence[tuple[str, int]], identity: Identity) -> Document:
     """Return what a proxy elsewhere is started with; it holds the proxy's private key.
 
     Its admin interface is an abstract socket of its machine, reached from outside through the status listener only,
@@ -74,11 +64,11 @@ def remote(proxy: Remote, controllers: Sequence[tuple[str, int]], identity: Iden
     ]
     status = {
         "name": _STATUS,
-        "address": socket_address(proxy.address, proxy.port),
+        "address": socket_address(proxy.status_address, proxy.status_port),
         "enable_reuse_port": False,
         "filter_chains": [chain(connection_manager(_STATUS, forward)) | {"transport_socket": tls}],
     }
-    gate = _gate(socket_address(proxy.address, proxy.port + 1))
+    gate = _gate(socket_address(proxy.status_address, proxy.status_port + 1))
     gate["filter_chains"][0]["transport_socket"] = tls
     return _common(proxy.node, proxy.workers) | {
         "admin": {"address": admin, "allow_paths": _readable()},

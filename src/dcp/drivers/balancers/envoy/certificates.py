@@ -71,6 +71,11 @@ class Authority:
             )
         return cls(found, signer, clock)
 
+    @classmethod
+    def found(cls, files: tuple[Path, Path] | None, directory: Path, clock: Clock) -> "Authority":
+        """Return the one in `files`, or else that of the directory."""
+        return cls.made_in(directory, clock) if files is None else cls.read(*files, clock)
+
     def for_controller(self) -> Identity:
         return self._issue(CONTROLLER)
 

@@ -28,6 +28,7 @@ class Routing:
     async def in_force(self, state: EdgeState) -> None:
         """Return when all proxies listen as the state says. Unavailable: some address cannot be had."""
         self._retry_free()
+        self._server.retry_refused(lambda node: node != EMBEDDED)
         refused: dict[str, tuple[Route, str]] = {}
         await self._fleet.accepted(*self._conditions(state, refused), "its routes")
         _raise_unbound(refused)
@@ -64,7 +65,7 @@ class Routing:
         return connected, elsewhere
 
     def _retry_free(self) -> None:
-        """Have the embedded proxy try again what it refused and could have now. Others are asked to now and then.
+        """Have the embedded proxy try again what it refused and could have now.
 
         Trying again is of no use while the port is taken, and fills the proxy's log.
         """

@@ -215,7 +215,7 @@ class XdsServer:
         try:
             async for data in requests:
                 _, request = read_request(data)
-                if request.error:
+                if request.error and not here.session.said_before(request):
                     log.warning("a proxy refused", node=here.node, kind=request.type_url, error=request.error)
                 here.session.heard(request)
                 here.wake.set()
@@ -236,7 +236,8 @@ class XdsServer:
         except DcpError as error:
             log.warning("a proxy that is back is not counted yet", node=here.node, error=str(error))
             return
-        if not counted:
+        if not counted:  # something changed meanwhile: once more, with that
+            await self._clock.sleep(POLL_S)
             here.wake.set()
 
     def _counted(self) -> frozenset[str]:

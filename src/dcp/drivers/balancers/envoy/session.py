@@ -75,6 +75,8 @@ class _Subscription:
     names: set[str] = field(default_factory=set)
     has: dict[str, str] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
+    tried: dict[str, Refusal] = field(default_factory=dict)
+    """What was refused and is sent once more."""
     under_way: Response | None = None
     again: set[str] = field(default_factory=set)
     """Asked for while a response was under way: what that one brings does not count."""
@@ -120,11 +122,17 @@ class Session:
     def retry(self) -> None:
         """Send again what was refused."""
         for known in self._types.values():
+            known.tried |= known.refused
             known.refused.clear()
 
     def refusals(self) -> dict[str, str]:
         """Return the proxy's words by the name of what it refused."""
         return {name: refusal.words for known in self._types.values() for name, refusal in known.refused.items()}
+
+    def said_before(self, request: Request) -> bool:
+        """Return whether the proxy refused the same in the same words before."""
+        known = self._types.get(request.type_url)
+        return known is not None and any(request.error == old.words for old in known.tried.values())
 
     def endpoints_version(self, name: str) -> str:
         """Return the version that was acknowledged last; empty before the first."""
