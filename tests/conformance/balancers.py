@@ -152,6 +152,28 @@ async def requests_are_spread_over_all_endpoints(rig: Rig) -> None:
 
 
 @case
+async def weights_share_out_the_requests(rig: Rig) -> None:
+    route = route_for(rig, "weights")
+    await rig.balancer.set_routes((route,))
+    light, heavy = await rig.start("weights-light"), await rig.start("weights-heavy")
+
+    async def shares(*endpoints: Endpoint) -> tuple[int, int]:
+        await rig.balancer.set_endpoints(route.service, endpoints, fence=1)
+        before = [rig.received(endpoint.instance_id) for endpoint in endpoints]
+        answers = await asyncio.gather(*(rig.ask(route, work_ms=500) for _ in range(48)))
+        assert {answer.status for answer in answers} == {200}
+        one, two = (
+            rig.received(endpoint.instance_id) - count for endpoint, count in zip(endpoints, before, strict=True)
+        )
+        return one, two
+
+    one, two = await shares(replace(light, weight=16), replace(heavy, weight=48))
+    assert (one + two, abs(two - 36) <= 4) == (48, True), f"1 to 3, but {one} to {two}"
+    one, two = await shares(replace(light, weight=256), replace(heavy, weight=1))
+    assert two <= 4, f"256 to 1, but {one} to {two}"
+
+
+@case
 async def a_new_endpoint_takes_what_comes_while_the_old_has_a_queue(rig: Rig) -> None:
     route = route_for(rig, "relief")
     ((old,),) = await serve(rig, route)

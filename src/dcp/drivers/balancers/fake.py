@@ -34,6 +34,8 @@ class _Told:
     endpoints: tuple[Endpoint, ...] = ()
     effective_at: float = 0.0
     before: tuple[Endpoint, ...] = ()
+    handed: dict[str, int] = field(default_factory=dict)
+    """Requests by instance, where weights differ."""
 
     def seen(self, now: float) -> tuple[Endpoint, ...]:
         """Return the endpoints that the proxy goes by."""
@@ -112,6 +114,7 @@ class FakeBalancer:
     def begin(self, service: ServiceKey) -> Endpoint | None:
         """Let a request arrive and return who gets it: the endpoint with the fewest under way, the first of equals.
 
+        Where weights differ: the one that is furthest behind its share since the endpoints were set.
         None: nobody does, and the request has failed. ConnectionRefusedError: the proxy does not listen.
         """
         if not self.running or service not in {route.service for route in self.routes}:
@@ -121,9 +124,17 @@ class FakeBalancer:
         if not taking:
             self._count(service, arrived=before.arrived + 1, failed=before.failed + 1, latency_ms=0.0)
             return None
-        chosen = min(taking, key=lambda endpoint: self.active.get((endpoint.address, endpoint.port), 0))
+        chosen = self._choose(service, taking)
         self.active[chosen.address, chosen.port] = self.active.get((chosen.address, chosen.port), 0) + 1
         self._count(service, arrived=before.arrived + 1, waiting=before.waiting + 1)
+        return chosen
+
+    def _choose(self, service: ServiceKey, taking: list[Endpoint]) -> Endpoint:
+        if len({endpoint.weight for endpoint in taking}) == 1:
+            return min(taking, key=lambda endpoint: self.active.get((endpoint.address, endpoint.port), 0))
+        handed = self._told[service].handed
+        chosen = min(taking, key=lambda endpoint: (handed.get(endpoint.instance_id, 0) + 1) / endpoint.weight)
+        handed[chosen.instance_id] = handed.get(chosen.instance_id, 0) + 1
         return chosen
 
     def end(self, service: ServiceKey, endpoint: Endpoint, latency_ms: float, *, failed: bool = False) -> None:

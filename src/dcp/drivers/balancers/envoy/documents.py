@@ -186,6 +186,8 @@ def _least_request() -> Document:
             "typed_config": {
                 "@type": f"{TYPE}extensions.load_balancing_policies.least_request.v3.LeastRequest",
                 "selection_method": "FULL_SCAN",
+                # Only where weights differ: shares are then exactly the weights, whatever is under way.
+                "active_request_bias": {"default_value": 0.0, "runtime_key": "dcp.active_request_bias"},
             },
         }
     }
