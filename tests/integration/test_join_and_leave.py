@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.envoy_fleet import Remotes, fleet_options
 from conformance.haproxy_program import require_haproxy
 from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.balancers.haproxy import HAProxyBalancer
@@ -25,6 +26,8 @@ from dcp.kernel.clock import SystemClock
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route
 from dcp.orchestration.traffic.ports import Balancer
+from dcp.store.database import open_database
+from dcp.store.edge import StoredEdge
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("full-speed")]
 
@@ -60,17 +63,47 @@ class Fleet:
         os.kill(self.running.pop(endpoint), signal.SIGTERM)
 
 
-@pytest.fixture(params=["envoy", "haproxy"])
-async def balancer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Balancer]:
-    made: Balancer
+@dataclass(frozen=True)
+class Edge:
+    """A balancer and where clients reach it."""
+
+    balancer: Balancer
+    address: str = LOOPBACK
+
+
+@pytest.fixture(params=["envoy", "envoys-elsewhere", "haproxy"])
+async def edge(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Edge]:
     if request.param == "haproxy":
         require_haproxy()
         made = HAProxyBalancer(tmp_path, SystemClock())
-    else:
-        made = EnvoyBalancer(tmp_path, SystemClock())
-    await made.ensure_running()
-    yield made
-    await made.stop()
+        await made.ensure_running()
+        yield Edge(made)
+        await made.stop()
+        return
+    async with envoys(tmp_path, remotes=2 if request.param == "envoys-elsewhere" else 0) as found:
+        yield found
+
+
+@asynccontextmanager
+async def envoys(directory: Path, *, remotes: int) -> AsyncIterator[Edge]:
+    """One Envoy beside the controller and so many elsewhere, of which clients use the last."""
+    options = fleet_options(embedded=True, remotes=remotes)
+    elsewhere = Remotes(directory, options)
+    clock, database = SystemClock(), open_database(f"sqlite:///{directory}/store.sqlite")
+    ledger = StoredEdge(database, clock)
+    made = EnvoyBalancer(directory, clock, ledger, options)
+    try:
+        await elsewhere.start_all()
+        await made.ensure_running()
+        async with asyncio.timeout(20):
+            while len((await ledger.load()).counted()) < remotes:
+                await asyncio.sleep(0.02)
+        yield Edge(made, options.proxies[-1].listen_address if remotes else LOOPBACK)
+    finally:
+        await made.stop()
+        await made.aclose()
+        await elsewhere.close()
+        database.close()
 
 
 @pytest.fixture
@@ -93,12 +126,12 @@ class Clients:
 
 
 @asynccontextmanager
-async def full_speed(route: Route) -> AsyncIterator[list[Clients]]:
+async def full_speed(route: Route, address: str) -> AsyncIterator[list[Clients]]:
     """Run `wrk` until the block ends; what it said is in the list then."""
     said: list[Clients] = []
     words = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{WITHIN_S:g}", "--timeout", "10s"]
     process = await asyncio.create_subprocess_exec(
-        *words, f"http://{LOOPBACK}:{route.listen_port}/", stdout=asyncio.subprocess.PIPE
+        *words, f"http://{address}:{route.listen_port}/", stdout=asyncio.subprocess.PIPE
     )
     try:
         yield said
@@ -130,17 +163,17 @@ async def replace_oldest(balancer: Balancer, fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("routes_change_every", [None, 20], ids=["", "while-routes-change"])
-async def test_no_request_fails(balancer: Balancer, fleet: Fleet, routes_change_every: int | None) -> None:
+async def test_no_request_fails(edge: Edge, fleet: Fleet, routes_change_every: int | None) -> None:
     if shutil.which("wrk") is None:
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail("wrk is not installed")
         pytest.skip("needs Debian's package wrk")
-    feed = a_route(FEED)
+    balancer, feed = edge.balancer, a_route(FEED)
     await balancer.set_routes((feed,))
     for _ in range(AT_ONCE):
         await fleet.start()
     await balancer.set_endpoints(FEED, tuple(fleet.running), fence=1)
-    async with asyncio.timeout(WITHIN_S), full_speed(feed) as said:
+    async with asyncio.timeout(WITHIN_S), full_speed(feed, edge.address) as said:
         for turn in range(INSTANCES):
             if routes_change_every and turn % routes_change_every == 0:
                 await balancer.set_routes((feed, a_route(ServiceKey("shop", f"passing-{turn}"))))

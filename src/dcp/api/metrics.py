@@ -5,7 +5,7 @@ Only `dcp_faults` is about the controller that answers.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,7 +18,7 @@ from dcp.engine.context import Context
 from dcp.engine.queries import HostSummary, ServiceSummary
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import LIVE
-from dcp.store import events, instances, leases, published
+from dcp.store import edge, events, instances, leases, published
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Reading:
     """Leases held now, by controller."""
     faults: dict[str, int]
     """Faults in dcp itself that the answering controller met lately."""
+    proxies: dict[str, int] = field(default_factory=dict)
+    """Proxies that run elsewhere, by whether they are counted on."""
 
 
 def take_reading(connection: Connection, context: Context) -> Reading:
@@ -48,6 +50,7 @@ def take_reading(connection: Connection, context: Context) -> Reading:
         cost_usd=queries.cost_usd_by_source(connection, now),
         events=events.count(connection),
         zombies=published.zombies(connection),
+        proxies=Counter("counted" if proxy.counted else "away" for proxy in edge.proxies(connection)),
         leases=Counter(owner for owner, _ in leases.held(connection, now).values()),
         faults={context.controller_id: len(context.unexpected)},
     )
@@ -112,6 +115,8 @@ def _of_fleet(reading: Reading) -> Iterator[Metric]:
     for source, usd in sorted(reading.cost_usd.items()):
         cost.add_metric([source], usd)
     yield cost
+    known = [((state,), reading.proxies.get(state, 0)) for state in ("away", "counted")] if reading.proxies else []
+    yield _gauge("dcp_proxies", "Proxies that run elsewhere.", ["state"], known)
     held = [((owner,), count) for owner, count in sorted(reading.leases.items())]
     yield _gauge("dcp_leases_held", "Subjects that a controller works on.", ["controller"], held)
     faults = [((controller,), count) for controller, count in reading.faults.items()]

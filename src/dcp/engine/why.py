@@ -12,7 +12,7 @@ from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.gate import gate_open
-from dcp.store import applications, events, hosts, instances, plans, warming
+from dcp.store import applications, edge, events, hosts, instances, plans, warming
 from dcp.store.events import Logged
 
 EVENTS = 20
@@ -46,6 +46,11 @@ def why(connection: Connection, subject: str) -> Answer:
         raise Conflict(f"{subject} is the name of {len(named)} services", hint=f"say which: {choices}")
     if named:
         return _of_service(connection, named[0])
+    proxy = edge.find_proxy(connection, subject.removeprefix("proxy/"))
+    if proxy is not None:
+        state = "counted on" if proxy.counted else "away"
+        lines = [proxy.words] if proxy.words else ["it has the present state"]
+        return _answer(connection, f"proxy/{proxy.node}", f"{proxy.node} is {state}", lines)
     if applications.find(connection, subject) is not None:
         return _of_application(connection, subject)
     raise NotFound(f"nothing here is called {subject}", hint="see `dcp services`, `dcp instances`, `dcp hosts`")

@@ -59,7 +59,7 @@ def test_the_list_of_verbs_says_what_each_verb_says():
     for verb, (_, line) in VERBS.items():
         shown = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
         assert line in shown, verb
-        assert "--json" in shown or verb in ("registry", "lab", "discovery"), verb
+        assert "--json" in shown or verb in ("registry", "lab", "discovery", "proxy"), verb
 
 
 def test_version_and_help():
