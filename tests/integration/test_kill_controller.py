@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from conformance.haproxy_program import require_haproxy
 from dcp.api.client import Client
 from dcp.drivers.runtimes.process import orphans
 from dcp.kernel.errors import DcpError
@@ -31,18 +32,18 @@ CONFIG = """
 time_scale: 60
 sources: [{name: private, kind: private, hosts: 12, cpus: 1, memory: 512M}]
 engine: {lease_ttl_s: 3}
-balancer: {internal_ports: 17700-17799}
+balancer: {kind: BALANCER, internal_ports: 17700-17799}
 """
 
 
 class Controller:
     """`dcp serve` over one state directory, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, balancer: str) -> None:
         self.state = folder / "state"
         self._folder = folder
         self._config = folder / "dcp.yaml"
-        self._config.write_text(CONFIG)
+        self._config.write_text(CONFIG.replace("BALANCER", balancer))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -80,9 +81,11 @@ class Controller:
             time.sleep(0.1)
 
 
-@pytest.fixture
-def controller(tmp_path: Path) -> Iterator[Controller]:
-    made = Controller(tmp_path)
+@pytest.fixture(params=["envoy", "haproxy"])
+def controller(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Controller]:
+    if request.param == "haproxy":
+        require_haproxy()
+    made = Controller(tmp_path, request.param)
     made.start()
     yield made
     made.kill()
