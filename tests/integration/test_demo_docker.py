@@ -11,7 +11,7 @@ from dcp.lab.network import namespaces
 from lab_fixture import require_lab
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("docker")]
-LIMIT_S = 300
+LIMIT_S = 360
 
 
 def test_a_surge_is_ridden_out_on_real_engines_and_everything_is_given_back(tmp_path: Path):

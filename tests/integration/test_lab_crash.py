@@ -21,7 +21,7 @@ from dcp.lab.journal import JOURNAL, SPEC
 from dcp.lab.lab import Lab, existing
 from dcp.lab.network import namespaces
 from dcp.lab.spec import LabSpec
-from lab_containers import container, engine
+from lab_containers import container, engine, exec_in
 from lab_fixture import free_octet, lab_name, require_lab
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker")]
@@ -44,7 +44,10 @@ class Place:
 
     def start_up(self) -> subprocess.Popen[bytes]:
         options = ["--hosts", "2", "--sites", "2", "--octet", str(self.octet), "--registries"]
-        return subprocess.Popen([*self.command("up"), *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return self.start("up", *options)
+
+    def start(self, verb: str, *options: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*self.command(verb), *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=90, check=False)
@@ -155,6 +158,35 @@ async def test_an_engine_that_does_not_start_is_told_with_its_words_and_the_rest
     assert "no-such-option" in lab.host("h1").log.read_text()
     await lab.down()
     assert place.left() == []
+
+
+async def test_a_down_that_is_killed_is_finished_by_the_next(place: Place):
+    await place.lab.up()
+    process = place.start("down")
+    while place.lab.daemons("h1"):
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert place.left() != []
+    assert place.run("down").returncode == 0
+    assert place.left() == []
+
+
+async def test_what_a_host_has_is_a_bound_for_all_its_containers(place: Place):
+    lab = Lab(replace(place.spec, registries=False, cpu_millis=250, memory_bytes=300 << 20), place.directory)
+    await lab.up()
+    await lab.make_images()
+    burn = (
+        "import time; t=time.monotonic(); c=time.process_time()\n"
+        "while time.monotonic()-t<2: pass\n"
+        "print('used', round((time.process_time()-c)/2, 3))"
+    )
+    async with container(lab, "h1", "lab/python", ["sleep", "60"]) as name:
+        used = await exec_in(lab, "h1", name, f'python3 -c "{burn}"')
+        assert float(used.split()[-1]) < 0.35
+        grown = await exec_in(lab, "h1", name, "python3 -c 'x=bytearray(400<<20); print(\"grown\")'; echo code $?")
+        assert "grown" not in grown and "code 137" in grown
+    await lab.down()
 
 
 def test_down_where_there_is_no_lab_says_so_and_makes_nothing(place: Place):

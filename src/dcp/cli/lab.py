@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from dcp.cli.options import AsJson
 from dcp.cli.output import err, out, print_json, table
@@ -38,6 +39,9 @@ def up(
     cpus: Annotated[float | None, typer.Option(help="Processors of each host; enforced.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of each host, such as 2G; enforced.")] = None,
     registries: Annotated[bool | None, typer.Option("--registries", help="A registry in each site.")] = None,
+    registry_config: Annotated[
+        Path | None, typer.Option(help="YAML that is merged into the configuration of every registry: auth and so on.")
+    ] = None,
     line_mbit: Annotated[float | None, typer.Option(help="Speed of the line into each site, Mbit/s.")] = None,
     host_mbit: Annotated[float | None, typer.Option(help="Speed of each host's link, Mbit/s.")] = None,
     octet: Annotated[int | None, typer.Option(help="The lab's network is 10.OCTET.0.0/16.", show_default="99")] = None,
@@ -54,7 +58,8 @@ def up(
         "sites": sites,
         "cpu_millis": None if cpus is None else parse_cpu_millis(cpus),
         "memory_bytes": None if memory is None else _bytes(memory),
-        "registries": registries,
+        "registries": registries or (True if registry_config else None),
+        "registry_config": None if registry_config is None else _mapping(registry_config),
         "line_mbit": line_mbit,
         "host_mbit": host_mbit,
         "octet": octet,
@@ -187,6 +192,16 @@ async def _row(lab: Lab, name: str) -> dict[str, Any]:
 
 def _folder(name: str, directory: Path | None) -> Path:
     return (directory or DEFAULT_PARENT / name).absolute()
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InvalidInput((Problem(str(file), str(error)),), subject="the lab") from error
+    if not isinstance(value, dict):
+        raise InvalidInput((Problem(str(file), "not a mapping", "such as auth: {…}"),), subject="the lab")
+    return value
 
 
 def _bytes(text: str) -> int:
