@@ -1,9 +1,10 @@
 """Requests through the balancer while its endpoints change all the time, beside the same load without a change.
 
-Run `python bench/balancer.py`; it prints one JSON object and takes about 10 s. Clients (in a process of their own) and
-instances are plain asyncio, so the rates say nothing about Envoy's limits; they compare the two runs. In the changing
-run the oldest instance drains, ends with all its connections and is replaced, without a pause. `lost` counts requests
-that were not answered with 200 and must be 0. `change_ms` is how long one acknowledged `set_endpoints` takes.
+Run `python bench/balancer.py`; it prints one JSON object and takes about 20 s: Envoy, then HAProxy if it is installed.
+Clients (in a process of their own) and instances are plain asyncio, so the rates say nothing about a proxy's limits;
+they compare the runs. In the changing run the oldest instance drains, ends with all its connections and is replaced,
+without a pause. `lost` counts requests that were not answered with 200 and must be 0. `change_ms` is how long one
+acknowledged `set_endpoints` takes.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ import json
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,9 +22,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from dcp.drivers.balancers.envoy import EnvoyBalancer
+from dcp.drivers.balancers.haproxy import HAProxyBalancer
 from dcp.kernel.clock import SystemClock
+from dcp.kernel.errors import Unavailable
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.traffic.model import Endpoint, Route
+from dcp.orchestration.traffic.ports import Balancer
 from dcp.store.database import open_database
 from dcp.store.edge import StoredEdge
 
@@ -96,7 +101,7 @@ async def send(port: int, until: float) -> tuple[int, int]:
     return answered, lost
 
 
-async def change(balancer: EnvoyBalancer, running: dict[Endpoint, Instance], until: float) -> list[float]:
+async def change(balancer: Balancer, running: dict[Endpoint, Instance], until: float) -> list[float]:
     """Replace the oldest instance again and again; return how long each acknowledged change took, in ms."""
     took_ms: list[float] = []
 
@@ -118,7 +123,7 @@ async def change(balancer: EnvoyBalancer, running: dict[Endpoint, Instance], unt
     return took_ms
 
 
-async def measure(balancer: EnvoyBalancer, port: int, clients: Executor, *, changing: bool) -> dict[str, Any]:
+async def measure(balancer: Balancer, port: int, clients: Executor, *, changing: bool) -> dict[str, Any]:
     """Return what one run of RUN_S seconds counted."""
     made = [Instance() for _ in range(INSTANCES)]
     running = {await instance.start(): instance for instance in made}
@@ -136,26 +141,55 @@ async def measure(balancer: EnvoyBalancer, port: int, clients: Executor, *, chan
     return result
 
 
-async def main() -> int:
+@asynccontextmanager
+async def envoy(directory: Path) -> AsyncIterator[Balancer]:
+    clock = SystemClock()
+    database = open_database(f"sqlite:///{directory}/dcp.sqlite")
+    balancer = EnvoyBalancer(directory, clock, StoredEdge(database, clock))
+    try:
+        yield balancer
+    finally:
+        await balancer.stop()
+        await balancer.aclose()
+        database.close()
+
+
+@asynccontextmanager
+async def haproxy(directory: Path) -> AsyncIterator[Balancer]:
+    balancer = HAProxyBalancer(directory, SystemClock())
+    try:
+        yield balancer
+    finally:
+        await balancer.stop()
+
+
+async def compare(balancer: Balancer) -> dict[str, Any]:
+    """Return what a run with changes and one without counted."""
     with socket.socket() as found:
         found.bind((LOOPBACK, 0))
         port = found.getsockname()[1]
-    with TemporaryDirectory(prefix="dcp-bench-") as directory:
-        clock = SystemClock()
-        database = open_database(f"sqlite:///{directory}/dcp.sqlite")
-        balancer = EnvoyBalancer(Path(directory), clock, StoredEdge(database, clock))
-        try:
-            await balancer.ensure_running()
-            await balancer.set_routes((Route(SERVICE, port),))
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as clients:
-                quiet = await measure(balancer, port, clients, changing=False)
-                changing = await measure(balancer, port, clients, changing=True)
-        finally:
-            await balancer.stop()
-            await balancer.aclose()
-            database.close()
-    print(json.dumps({"connections": CONNECTIONS, "changing": changing, "peer_without_changes": quiet}, indent=2))
-    return 1 if changing["lost"] or quiet["lost"] else 0
+    await balancer.ensure_running()
+    await balancer.set_routes((Route(SERVICE, port),))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as clients:
+        quiet = await measure(balancer, port, clients, changing=False)
+        changing = await measure(balancer, port, clients, changing=True)
+    return {"changing": changing, "peer_without_changes": quiet}
+
+
+async def main() -> int:
+    result: dict[str, Any] = {"connections": CONNECTIONS}
+    lost = 0
+    for name, make in (("envoy", envoy), ("haproxy", haproxy)):
+        with TemporaryDirectory(prefix="dcp-bench-") as directory:
+            async with make(Path(directory)) as balancer:
+                try:
+                    result[name] = await compare(balancer)
+                except Unavailable as error:
+                    result[name] = str(error)
+                    continue
+        lost += sum(run["lost"] for run in result[name].values())
+    print(json.dumps(result, indent=2))
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":
