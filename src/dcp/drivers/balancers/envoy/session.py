@@ -180,7 +180,7 @@ class Session:
         if endpoints is not None:
             nowhere = endpoints.names - wanted.endpoints.keys()
             asked = {name: wanted.endpoints[name] for name in endpoints.names if name in wanted.endpoints}
-            missing = {name for name in nowhere if endpoints.has.get(name) != _ABSENT}
+            missing = {name for name in nowhere if name not in endpoints.has}
             yield from self._response(ENDPOINTS, endpoints, wanted, asked, missing)
         ready = not self._lacks_ready(wanted)
         if listeners is not None and ready:
