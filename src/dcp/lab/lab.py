@@ -314,7 +314,8 @@ async def remove(directory: Path, name: str, clock: Clock | None = None) -> bool
         if elsewhere not in (None, directory):
             raise Conflict(f"the lab {name} is in {elsewhere}", hint=f"dcp lab down --dir {elsewhere}")
         found = name
-        if not [one async for one in down.traces(name, directory, Commands(name))]:
+        traces = [trace async for trace in down.traces(name, directory, Commands(name))]
+        if not traces and not down.holds_lab(directory):
             return False
     require_root()
     async with hold(directory, clock):
