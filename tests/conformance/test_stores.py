@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import pytest
 import stores_access
 import stores_events
+import stores_images
 import stores_leases
 import stores_rows
 import stores_transactions
@@ -23,7 +24,7 @@ from dcp.orchestration.services.states import InstanceState
 from dcp.store import hosts, instances
 from dcp.store.database import Database, InlineDatabase, open_database
 
-SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows, stores_access)
+SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows, stores_access, stores_images)
 """Importing them fills the lists of cases."""
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from dcp.images.builds import BuildRecord
+from dcp.images.builds import LAYER_LABEL, BuildRecord
 from dcp.images.manifests import read_manifest
 from dcp.images.model import ImageConfiguration, Manifest
 from dcp.images.ports import Upload
 from dcp.images.states import CopyState
+from dcp.store import images
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import image_builds, image_copies, image_manifests, image_uploads
 
@@ -43,9 +44,21 @@ def put_manifest(
 def manifests(connection: Connection, digests: Iterable[str] | None = None) -> dict[str, KnownManifest]:
     """Return what is known of `digests`, or of every image."""
     query = select(image_manifests)
-    if digests is not None:
-        query = query.where(image_manifests.c.digest.in_(sorted(set(digests))))
-    return {row.digest: _known(row) for row in connection.execute(query)}
+    if digests is None:
+        return {row.digest: _known(row) for row in connection.execute(query)}
+    wanted = set(digests)
+    rows = connection.execute(query.where(images.among(image_manifests.c.digest, wanted)))
+    return {row.digest: _known(row) for row in rows if row.digest in wanted}
+
+
+def layer_labels(connection: Connection) -> dict[str, str]:
+    """Return what images say with the label `dcp.layer`, by digest."""
+    columns = image_manifests.c
+    query = select(columns.digest, columns.configuration).where(columns.configuration.contains(LAYER_LABEL))
+    found = {
+        row.digest: from_known_json(ImageConfiguration | None, row.configuration) for row in connection.execute(query)
+    }
+    return {digest: one.label(LAYER_LABEL) for digest, one in found.items() if one and one.label(LAYER_LABEL)}
 
 
 def forget_manifests(connection: Connection, digests: Iterable[str]) -> None:

@@ -1,10 +1,10 @@
 """Pushes, what tags mean, and which site has which image."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, true, update
 
 from dcp.images.access.model import PUSH, ImagePush
 from dcp.images.replication.model import COPIER, ImageCopy, Push, TagHead
@@ -23,10 +23,18 @@ _THIS_COPY = (
     _copy.version == bindparam("old_version"),
 )
 _IN_ORDER = (_copy.repository, _copy.tag, _copy.pushed_at, _copy.digest, _copy.site)
+_NOT_PRESENT = [str(state) for state in CopyState if state != CopyState.PRESENT]
+_TOO_MANY = 10_000
+"""More values in one statement are refused by the databases; then all rows are read and sorted out here."""
 HEARD = "image-pushes"
 """Counter: the last row of what registries told that replication took up."""
 FOUND = "comparison "
 """Pushes that a comparison found have ids that begin so."""
+
+
+def among(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of `values`, or no condition if they are too many for a statement."""
+    return column.in_(sorted(values)) if len(values) <= _TOO_MANY else true()
 
 
 def record_push(connection: Connection, push: Push) -> None:
@@ -126,10 +134,18 @@ def copies(connection: Connection, repository: str | None = None, tag: str | Non
     return tuple(_read_copy(row) for row in connection.execute(query))
 
 
-def copies_in(connection: Connection, states: Iterable[CopyState]) -> tuple[ImageCopy, ...]:
-    """Return the copies in one of `states`."""
-    query = select(image_copies).where(_copy.state.in_([str(state) for state in states])).order_by(*_IN_ORDER)
-    return tuple(_read_copy(row) for row in connection.execute(query))
+def lacking(connection: Connection, now: float, sites: Iterable[str], limit: int) -> tuple[ImageCopy, ...]:
+    """Return the newest `limit` copies of each site that are not present and whose rest is over."""
+    found: list[ImageCopy] = []
+    for site in sites:
+        query = (
+            select(image_copies)
+            .where(_copy.state.in_(_NOT_PRESENT), _copy.not_before <= now, _copy.site == site)
+            .order_by(_copy.pushed_at.desc(), *_IN_ORDER)
+            .limit(limit)
+        )
+        found += (_read_copy(row) for row in connection.execute(query))
+    return tuple(found)
 
 
 def find_copy(connection: Connection, key: tuple[str, str, str, str]) -> ImageCopy | None:
@@ -145,9 +161,8 @@ def find_copy(connection: Connection, key: tuple[str, str, str, str]) -> ImageCo
 def holders(connection: Connection, contents: Iterable[tuple[str, str]]) -> dict[tuple[str, str], frozenset[str]]:
     """Return the sites that have each (repository, digest) whole."""
     wanted = set(contents)
-    digests = sorted({digest for _, digest in wanted})
     query = select(_copy.repository, _copy.digest, _copy.site).where(
-        _copy.digest.in_(digests), _copy.state == str(CopyState.PRESENT)
+        among(_copy.digest, {digest for _, digest in wanted}), _copy.state == str(CopyState.PRESENT)
     )
     found: dict[tuple[str, str], set[str]] = {}
     for row in connection.execute(query):

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from dcp.engine.images.needs import images_of
 from dcp.engine.images.sites import ImageSites
-from dcp.images.builds import LAYER_LABEL, BuildRecord
+from dcp.images.builds import BuildRecord
 from dcp.images.layers import Difference, compare, nearest_base, stands_on
 from dcp.images.model import ImageRef, Manifest, is_digest
 from dcp.images.replication.model import ImageCopy, Push, TagHead
@@ -55,11 +55,7 @@ def list_images(connection: Connection, sites: ImageSites, now: float, repositor
         if copy.state != CopyState.REMOVING:
             rows.setdefault(copy.key[:3], []).append(copy)
     heads = {(head.repository, head.tag): head for head in images.heads(connection, repository)}
-    layers = {
-        digest: one.configuration.label(LAYER_LABEL)
-        for digest, one in image_content.manifests(connection, {key[2] for key in rows}).items()
-        if one.configuration
-    }
+    layers = image_content.layer_labels(connection)
     users = _users(connection, sites, heads)
     found = []
     for (name, tag, digest), copies in rows.items():

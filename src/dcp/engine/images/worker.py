@@ -13,7 +13,6 @@ from dcp.engine.images.copier import Copier, Progress
 from dcp.engine.images.remover import Remover
 from dcp.engine.images.sites import ImageSites
 from dcp.images.replication.decide import (
-    BUSY,
     CopyOrder,
     ReplicationView,
     acknowledged,
@@ -31,6 +30,8 @@ from dcp.store.leases import Lease
 
 SUBJECT = "images"
 PUSHES_AT_ONCE = 200
+LACKING_AT_ONCE = 500
+"""Copies of each site that are looked at in one step, the newest pushes first; many more than can be under way."""
 PROBE_S = 2.0
 """A site that did not answer is asked again this often."""
 
@@ -100,10 +101,11 @@ class ImagesWorker:
     # Copies.
 
     def _view(self, connection: Connection) -> ReplicationView:
-        lacking = images.copies_in(connection, (*BUSY, CopyState.REMOVING))
+        now = self._context.clock.now()
+        lacking = images.lacking(connection, now, self._awake(), LACKING_AT_ONCE)
         contents = {(copy.repository, copy.digest) for copy in lacking}
         return ReplicationView(
-            now=self._context.clock.now(),
+            now=now,
             sites=self._sites.sites,
             lacking=lacking,
             holders=images.holders(connection, contents) if contents else {},
@@ -112,6 +114,9 @@ class ImagesWorker:
             away=frozenset(self._away),
             parallel=self._sites.limits.parallel_copies,
         )
+
+    def _awake(self) -> list[str]:
+        return [site.name for site in self._sites.sites if site.name not in self._away]
 
     async def _begin(self, lease: Lease, order: CopyOrder) -> None:
         before = order.copy
