@@ -22,8 +22,8 @@ def test_haproxy_finds_it_valid_without_a_warning(tmp_path: Path):
     served = tmp_path / "served"
     served.mkdir()
     (tmp_path / "common.cfg").write_text(common(2, 300))
-    (served / "00:feed.cfg").write_text(section(ROUTE, (ONE, replace(ONE, instance_id="feed-2", draining=True))))
-    (served / "z:user.cfg").write_text(section(Route(ServiceKey("z", "user"), 18112, "::1"), ()))
+    (served / "00:feed.cfg").write_text(section(ROUTE, (ONE, replace(ONE, instance_id="feed-2", draining=True)), "s"))
+    (served / "z:user.cfg").write_text(section(Route(ServiceKey("z", "user"), 18112, "::1"), (), "s"))
     words = [find_binary(None), "-c", "-C", tmp_path, "-f", "common.cfg", "-f", "served"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
     assert done.returncode == 0, done.stderr
@@ -37,13 +37,17 @@ def test_a_draining_endpoint_is_a_server_of_no_weight():
 
 
 def test_an_address_of_version_6_is_not_taken_for_a_host_and_a_port():
-    text = section(Route(ROUTE.service, 80, "::1"), (Endpoint("i", "fd00::2", 8080),))
+    text = section(Route(ROUTE.service, 80, "::1"), (Endpoint("i", "fd00::2", 8080),), "s")
     assert "bind ipv6@::1:80 name [::1]:80" in text
     assert "server i:fd00::2:8080 ipv6@fd00::2:8080 " in text
 
 
+def test_an_endpoint_that_is_named_twice_is_one_server():
+    assert section(ROUTE, (ONE, ONE), "s").count("server feed-1:") == 1
+
+
 def test_every_latency_falls_into_one_band():
-    text = section(ROUTE, ())
+    text = section(ROUTE, (), "s")
     tests = [line.split("-m int ")[1].rstrip(" }") for line in text.splitlines() if "sc_inc_gpc" in line]
     assert len(tests) == BANDS
     assert (tests[0], tests[1], tests[-1]) == ("le 10000", "10001:25000", "gt 10000000")

@@ -31,6 +31,7 @@ class Instance:
     def __init__(self, name: str) -> None:
         self.name = name
         self.requests = 0
+        self.heads: list[bytes] = []
 
     async def __aenter__(self) -> Endpoint:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
@@ -44,6 +45,7 @@ class Instance:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.requests += 1
+                self.heads.append(head)
                 await asyncio.sleep(int(head.split()[1].strip(b"/") or 0) / 1000)
                 writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(self.name)}\r\n\r\n{self.name}".encode())
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -104,6 +106,8 @@ async def test_a_kept_connection_is_answered_once_more_by_who_serves_now(balance
             await balancer.set_endpoints(FEED, (replace(old_endpoint, draining=True), new_endpoint), fence=1)
             head, body = await kept.ask()
             assert body == b"feed-new", "the replaced process does not know this endpoint"
+            assert new.heads[0].lower().count(b"x-forwarded-for: 127.0.0.1\r\n") == 1
+            assert b"x-dcp-handed" not in new.heads[0].lower() + old.heads[0].lower()
             assert b"connection: close" in head
             assert await kept.ended()
         assert old.requests == 1

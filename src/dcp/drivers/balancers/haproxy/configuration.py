@@ -17,6 +17,7 @@ BANDS = len(LATENCY_BOUNDS_MS) + 1
 RUNTIME_SOCKET, MASTER_SOCKET = "runtime.sock", "master.sock"
 
 _NEXT = "dcp-next"
+_HANDED = "x-dcp-handed"
 _FILES = 200_000  # 100,000 connections; without a bound HAProxy prepares for as many as the system allows
 _SERVICES = 10_240
 _NAME_BYTES = 512
@@ -70,17 +71,24 @@ backend {_NEXT}
 """
 
 
-def section(route: Route, endpoints: Sequence[Endpoint]) -> str:
-    """Return one route with its servers. Latency is the time from the request's headers to the answer's."""
+def section(route: Route, endpoints: Sequence[Endpoint], secret: str) -> str:
+    """Return one route with its servers. Latency is the time from the request's headers to the answer's.
+
+    `secret` marks requests that a replaced process hands over, so that their client is still known.
+    """
     name = proxy_name(route.service)
+    servers = {server_name(endpoint): server_words(endpoint) for endpoint in endpoints}
     address = bind_text(route.listen_address, route.listen_port)
     lines = [
         f"listen {name}",
         f"bind {address} name {socket_name(route)}",
         # Sent again only where that is safe; a request that never reached an instance always is.
         f"http-request disable-l7-retry unless {{ method {_IDEMPOTENT} }}",
-        "http-request set-header X-Forwarded-Proto http unless { stopping }",
-        "http-request add-header X-Forwarded-For %[src] unless { stopping }",
+        f"http-request set-var(txn.handed) bool(true) if {{ req.hdr({_HANDED}) -m str {secret} }}",
+        f"http-request del-header {_HANDED}",
+        "http-request add-header X-Forwarded-For %[src] unless { var(txn.handed) -m found }",
+        "http-request set-header X-Forwarded-Proto http",
+        f"http-request set-header {_HANDED} {secret} if {{ stopping }}",
         "http-request set-header X-Request-Id %[uuid()] unless { req.hdr(x-request-id) -m found }",
         f"http-request track-sc0 str({name}) table {LATENCIES} unless {{ stopping }}",
         "http-request set-var(txn.began) date(0,us) unless { stopping }",
@@ -89,7 +97,7 @@ def section(route: Route, endpoints: Sequence[Endpoint]) -> str:
         f"http-after-response {_TOOK} {{ status ge 500 }}",
         *_bands(),
         f"use_backend {_NEXT} if {{ stopping }}",
-        *(f"server {server_name(endpoint)} {server_words(endpoint)}" for endpoint in endpoints),
+        *(f"server {name} {words}" for name, words in servers.items()),
     ]
     return "\n    ".join(lines) + "\n"
 

@@ -129,7 +129,7 @@ class BalancerDirectory:
 
     def write_section(self, route: Route) -> None:
         """Make the route's file what it must be with the present endpoints. Needs the lock."""
-        text = section(route, self.told(route.service).endpoints)
+        text = section(route, self.told(route.service).endpoints, self.owner)
         _write_if_different(self._served / f"{proxy_name(route.service)}.cfg", text)
 
     def write_sections(self, routes: Iterable[Route]) -> None:
@@ -143,7 +143,7 @@ class BalancerDirectory:
 
     def is_served(self, service: ServiceKey) -> bool:
         """Return whether the service's route is in what HAProxy reads."""
-        return proxy_name(service) in self._sections()
+        return (self._served / f"{proxy_name(service)}.cfg").exists()
 
     def counted(self) -> dict[str, Any]:
         return _read(self._counted)

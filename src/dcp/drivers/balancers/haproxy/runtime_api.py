@@ -18,6 +18,9 @@ from dcp.kernel.errors import DriverError
 
 ANSWER_BOUND_S = 5.0
 _RETRY_S = 0.005
+_END = "\n\n"
+"""Every answer ends with an empty line; without it the process has ended while it spoke."""
+_GONE = "Can't find the target"  # what the master says of a process that has ended
 _LINE_BYTES = 8000
 """HAProxy reads a line of commands into a buffer of 16 kB."""
 
@@ -95,7 +98,10 @@ class RuntimeApi:
     async def _try(self, socket: str, line: str, *, question: bool) -> str:
         """Return the answer, or "" if it must be asked again."""
         try:
-            return await _ask(self._root, socket, line) or ("" if question else "\n")
+            answer = await _ask(self._root, socket, line)
+            if question:
+                return answer if answer.endswith(_END) or answer.startswith(_GONE) else ""
+            return answer or "\n"
         except (ConnectionRefusedError, FileNotFoundError):
             return ""
         except OSError as error:
