@@ -49,7 +49,7 @@ from dcp.store.database import open_database
 
 IMAGE = "lab/busybox:latest"
 COMMAND = ("sleep", "1000")
-SIZE = Resources(cpu_millis=100, memory_bytes=32 << 20)
+SIZE = Resources(cpu_millis=100, memory_bytes=64 << 20)
 AT_ONCE = 8
 LIMIT_S = 180.0
 FLAGS = ("--network", "host", "--cap-drop", "ALL")
@@ -101,6 +101,9 @@ async def measure(name: str, run: Run) -> None:
     try:
         async with asyncio.timeout(LIMIT_S):
             took_s, more = await ROWS[name](run)
+    except (RuntimeError, TimeoutError) as error:
+        print(json.dumps({**row, "missing": str(error) or f"not done within {LIMIT_S:g} s"}), flush=True)
+        return
     finally:
         await asyncio.gather(*(remove_containers(host) for host in run.hosts))
     print(json.dumps({**row, "rate": round(run.count / took_s, 2), "seconds": round(took_s, 3), **more}), flush=True)
@@ -239,7 +242,7 @@ async def per_host(run: Run, start: Callable[[LabHost, int], Awaitable[Any]]) ->
 
 async def docker_run(run: Run) -> tuple[float, dict[str, Any]]:
     """One `docker run -d` after the other, a loop for each engine."""
-    bounds = ("--cpus", "0.1", "--memory", "32m", "--memory-swap", "32m", "--security-opt", "no-new-privileges")
+    bounds = ("--cpus", "0.1", "--memory", "64m", "--memory-swap", "64m", "--security-opt", "no-new-privileges")
 
     async def loop(host: LabHost) -> None:
         for _ in range(run.count // len(run.hosts)):
@@ -259,8 +262,8 @@ async def compose(run: Run) -> tuple[float, dict[str, Any]]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "cpus": 0.1,
-        "mem_limit": "32m",
-        "memswap_limit": "32m",
+        "mem_limit": "64m",
+        "memswap_limit": "64m",
     }
     file = run.folder / "docker-compose.yml"
     file.write_text(json.dumps({"version": "2.4", "services": {"s": service}}))
@@ -284,7 +287,7 @@ async def swarm(run: Run) -> tuple[float, dict[str, Any]]:
             where = ("--advertise-addr", host.address, f"{first.address}:2377")
             await program(host, "docker", "swarm", "join", "--token", token, *where)
             joined.append(host)
-        bounds = ("--limit-cpu", "0.1", "--limit-memory", "32m", "--replicas", str(run.count))
+        bounds = ("--limit-cpu", "0.1", "--limit-memory", "64m", "--replicas", str(run.count))
         began = time.perf_counter()
         created = ("docker", "service", "create", "-d", "--name", "s", "--no-resolve-image", *bounds, *FLAGS)
         await program(first, *created, IMAGE, *COMMAND)
@@ -309,7 +312,13 @@ async def program(host: LabHost, *argv: str) -> str:
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "DOCKER_HOST": host.engine_unix}
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*argv, env=environment, stdout=pipe, stderr=pipe)
-    output, errors = await process.communicate()
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            output, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode:
         raise RuntimeError(f"{' '.join(argv[:3])}: {errors.decode().strip()[-400:]}")
     return output.decode()
@@ -317,7 +326,8 @@ async def program(host: LabHost, *argv: str) -> str:
 
 async def remove_containers(host: LabHost) -> None:
     ids = (await program(host, "docker", "ps", "-aq")).split()
-    for chunk in chunks(ids, 25):
+    # Few at a time: Docker 20.10 misses ends when very many come at once, and then waits for them for ever.
+    for chunk in chunks(ids, 4):
         await program(host, "docker", "rm", "-f", *chunk)
 
 

@@ -63,8 +63,9 @@ def creation(order: StartOrder, given: Given) -> dict[str, Any]:
         "HostConfig": _host_config(order, given),
         **_arguments(order),
     }
-    if order.working_dir or container.working_dir:
-        body["WorkingDir"] = container.working_dir or order.working_dir
+    # The order's own is a folder of the machine where the Compose file stands; it means nothing inside.
+    if container.working_dir:
+        body["WorkingDir"] = container.working_dir
     if container.user:
         body["User"] = container.user
     if container.network is NetworkMode.BRIDGE:

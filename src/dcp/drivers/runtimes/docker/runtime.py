@@ -17,7 +17,7 @@ from dcp.drivers.runtimes.docker.seen import Phase, Seen, of_inspection
 from dcp.drivers.runtimes.docker.session import Session
 from dcp.drivers.runtimes.docker.starting import LONGEST_S, Starting
 from dcp.kernel.errors import DriverError, Unreachable
-from dcp.orchestration.services.model import Observation, StartOrder
+from dcp.orchestration.services.model import HealthCheck, Observation, StartOrder
 from dcp.orchestration.services.ports import HostImage, PullOrder, RuntimeAbilities
 
 KILL_S = 10.0
@@ -72,6 +72,10 @@ class DockerRuntime:
             return tuple(self._show(known) for known in self.session.all())
 
     async def check(self, instance_id: str) -> str:
+        """An instance that answers by HTTP is healthy, whatever its engine does; any other verdict needs the engine."""
+        known = self.session.find(instance_id)
+        if known is not None and known.phase is Phase.RUNNING and known.health and known.health.http_path:
+            return await self._check_by_http(known, known.health)
         async with self._talking(instance_id) as api:
             known = self.session.find(instance_id)
             if known is None:
@@ -79,7 +83,9 @@ class DockerRuntime:
             if known.phase is not Phase.RUNNING:
                 code = "" if known.exit_code is None else f" with exit code {known.exit_code}"
                 return f"has ended{code}"
-            words = await self._ask(api, known)
+            if known.health is None:
+                return ""
+            words = await health.ask_command(api, known.container_id, known.health)
             if words:
                 await self.session.ask_whether_there()
             return words
@@ -158,12 +164,16 @@ class DockerRuntime:
         item = await api.get(f"/containers/{known.container_id}/json")
         return str(item["Config"].get("StopSignal") or "SIGTERM")
 
-    async def _ask(self, api: EngineApi, known: Seen) -> str:
-        check = known.health
-        if check is None:
-            return ""
-        if check.command:
-            return await health.ask_command(api, known.container_id, check)
+    async def _check_by_http(self, known: Seen, check: HealthCheck) -> str:
+        words = await self._ask_http(known, check)
+        if words:
+            await self.session.ask_whether_there()
+            now = self.session.find(known.instance_id)
+            if now is None or now.phase is not Phase.RUNNING:
+                return "has ended"
+        return words
+
+    async def _ask_http(self, known: Seen, check: HealthCheck) -> str:
         return await health.ask_http(self._http, check, known.address(self.session.host.address), known.port)
 
     async def _tail(self, api: EngineApi, known: Seen, lines: int) -> tuple[str, ...]:
