@@ -41,10 +41,14 @@ class Platform:
 
     def start(self) -> None:
         """Start the controller and wait until it answers."""
-        words = ["serve", "--state", str(self.state), "--config", str(self._config), "--port", "0"]
+        words = ["serve", "--state", str(self.state), "--config", str(self._config), *self.words()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-m", "dcp", *words], stdout=log, stderr=log)
         self.until(lambda client: bool(client.status()))
+
+    def words(self) -> list[str]:
+        """Return where the controller listens, as `dcp serve` is told."""
+        return ["--port", "0"]
 
     def kill(self) -> None:
         """End the controller as kill -9 does."""

@@ -1,7 +1,6 @@
 """What the engine is told about warming, and what only it can answer: from where, and with which rights."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from dcp.engine.images.sites import ImageSites
 from dcp.engine.registry.identity import Refused
@@ -58,11 +57,8 @@ class Origins:
         if mirror is not None:
             address = "127.0.0.1" if mirror.host_id == host_id else mirror.address
             return PullOrder(image, f"{address}:{mirror.port}", name, Secret(password), insecure=True)
-        urls = self.registries()
-        if not ours or not urls:
-            return PullOrder(image)
-        parts = urlsplit(urls[0])
-        return PullOrder(image, parts.netloc, name, Secret(password), insecure=parts.scheme == "http")
+        # The one registry name: the host's own site answers to it.
+        return PullOrder(image, username=name, password=Secret(password))
 
     def _host_credentials(self, host_id: str) -> tuple[str, str]:
         if self.tokens is None:
