@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from dcp.engine.images.why import why_image
 from dcp.hosts.states import HostState
 from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState
@@ -29,7 +30,10 @@ class Answer:
 
 
 def why(connection: Connection, subject: str) -> Answer:
-    """Explain `feed`, `shop/feed`, `feed-3`, `cloud-1` or an application's name. Raises NotFound or Conflict."""
+    """Explain `feed`, `shop/feed`, `feed-3`, `cloud-1`, `shop/web:1` or an application.
+
+    Raises NotFound, or Conflict where several services have the name.
+    """
     instance = instances.find(connection, subject)
     if instance is not None:
         return _of_instance(connection, instance)
@@ -53,6 +57,9 @@ def why(connection: Connection, subject: str) -> Answer:
         return _answer(connection, f"proxy/{proxy.node}", f"{proxy.node} is {state}", lines)
     if applications.find(connection, subject) is not None:
         return _of_application(connection, subject)
+    image = why_image(connection, subject.removeprefix("image/"))
+    if image is not None:
+        return _answer(connection, image[0], image[1], list(image[2]))
     raise NotFound(f"nothing here is called {subject}", hint="see `dcp services`, `dcp instances`, `dcp hosts`")
 
 

@@ -15,6 +15,7 @@ from dcp.engine.context import Context
 from dcp.engine.controller import Controller
 from dcp.engine.images.sites import ImageSites
 from dcp.engine.settings import EngineSettings
+from dcp.engine.why import why
 from dcp.images.access.model import PUSH, ImagePush
 from dcp.images.manifests import digest_of
 from dcp.images.model import Manifest, Site, SiteRole
@@ -143,6 +144,21 @@ async def test_a_push_is_copied_to_every_site_and_acknowledged(platform: Platfor
 async def _acknowledged(platform: Platform) -> bool:
     heads = await platform.database.read(images.heads)
     return bool(heads) and all(head.acknowledged_at for head in heads)
+
+
+async def test_why_says_which_site_lacks_an_image(platform: Platform) -> None:
+    platform.registries["cloud"].fail("put_manifest", Rejected("no room"), times=50)
+    manifest = await platform.push("east", "1", b"x")
+    await until(lambda: _acknowledged(platform))
+    await until(lambda: platform.events("copy-failed"))
+    found = await platform.database.read(lambda connection: why(connection, "image/shop/web:1"))
+    assert found.subject == "image/shop/web:1"
+    assert manifest.digest in found.now and "pushed to east by ann; every master has it" in found.now
+    assert found.because[0].startswith("cloud could not get it (rejected: no room")
+    assert found.because[1:] == ("east has it (there)", "west has it (copied)")
+    assert {one.event.reason for one in found.events} >= {"wanted", "copied", "acknowledged", "copy-failed"}
+    by_digest = await platform.database.read(lambda connection: why(connection, f"shop/web@{manifest.digest}"))
+    assert by_digest.because == found.because
 
 
 async def test_an_index_is_copied_with_its_parts(platform: Platform) -> None:
