@@ -65,7 +65,8 @@ class Place:
         found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/lab-{self.name}")]
         found += [f"{pid} {line}" for pid, line in _command_lines() if str(self.directory) in line or SLEEP in line]
         runtime = Path("/run/dcp-lab") / self.name
-        return found + [str(path) for path in (self.directory, runtime) if path.exists()]
+        files = [path for path in self.directory.parent.iterdir() if self.directory.name in path.name]
+        return found + [str(path) for path in (*files, runtime) if path.exists()]
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 
 MOMENTS: dict[str, Callable[[Place], bool]] = {
-    "its directory is there": lambda place: (place.directory / JOURNAL).exists(),
+    "its directory is there": lambda place: place.directory.exists(),
     "its first bridge is there": lambda place: Path("/sys/class/net", f"{place.name}-s1").exists(),
     "its first namespace is there": lambda place: bool(namespaces(place.name)),
     "its first engine starts": lambda place: any((place.directory / f"hosts/h{n}/engine.log").exists() for n in (1, 2)),

@@ -29,7 +29,7 @@ from dcp.lab.commands import Commands
 from dcp.lab.engines import Engines
 from dcp.lab.images import build_busybox, build_python, prepare
 from dcp.lab.journal import JOURNAL, Entry, Journal, load_spec, save_spec, write_whole
-from dcp.lab.lock import hold
+from dcp.lab.lock import drop_unfinished, hold
 from dcp.lab.programs import require, require_root
 from dcp.lab.registries import Registries
 from dcp.lab.spec import LabSpec, check
@@ -316,6 +316,7 @@ async def remove(directory: Path, name: str, clock: Clock | None = None) -> bool
         found = name
         traces = [trace async for trace in down.traces(name, directory, Commands(name))]
         if not traces and not down.holds_lab(directory):
+            drop_unfinished(directory)
             return False
     require_root()
     async with hold(directory, clock):

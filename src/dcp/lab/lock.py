@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -28,10 +29,30 @@ async def hold(directory: Path, clock: Clock) -> AsyncIterator[None]:
         os.close(descriptor)
 
 
+def drop_unfinished(directory: Path) -> None:
+    """Remove what is left if making the directory was interrupted."""
+    shutil.rmtree(_unfinished(directory), ignore_errors=True)
+
+
+def _unfinished(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.new")
+
+
+def _make(directory: Path) -> None:
+    """Make the directory with its journal in it at once, so that it always says that it is ours."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    drop_unfinished(directory)
+    new = _unfinished(directory)
+    with suppress(OSError):
+        # Another process may be doing the same: one of the two succeeds, the other looks again.
+        new.mkdir()
+        Journal(new).add([Entry(FOLDER_MADE, str(directory))])
+        new.rename(directory)
+
+
 def _take(directory: Path) -> int | None:
     if not directory.is_dir():
-        directory.mkdir(parents=True, exist_ok=True)
-        Journal(directory).add([Entry(FOLDER_MADE, str(directory))])
+        _make(directory)
     path = directory / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
