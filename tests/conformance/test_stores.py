@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import stores_access
+import stores_edge
 import stores_events
 import stores_images
 import stores_leases
@@ -24,7 +25,7 @@ from dcp.orchestration.services.states import InstanceState
 from dcp.store import hosts, instances
 from dcp.store.database import Database, InlineDatabase, open_database
 
-SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows, stores_access, stores_images)
+SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows, stores_access, stores_images, stores_edge)
 """Importing them fills the lists of cases."""
 
 

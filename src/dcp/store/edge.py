@@ -25,6 +25,7 @@ _ROUTES = tuple[Route, ...]
 _RAISE = update(edge).values(revision=edge.c.revision + 1)
 _LOCK_AT = update(edge).where(edge.c.revision == bindparam("at")).values(revision=edge.c.revision)
 _TOLD = select(edge_endpoints).where(edge_endpoints.c.service == bindparam("key"))
+_CHANGED = select(edge_endpoints).where(edge_endpoints.c.revision > bindparam("since"))
 
 
 class StoredEdge:
@@ -37,8 +38,11 @@ class StoredEdge:
     async def revision(self) -> int:
         return await self._database.read(_revision)
 
-    async def load(self) -> EdgeState:
-        return await self._database.read(load)
+    async def counted(self) -> frozenset[str]:
+        return frozenset(proxy.node for proxy in await self._database.read(proxies) if proxy.counted)
+
+    async def load(self, known: EdgeState | None = None) -> EdgeState:
+        return await self._database.read(lambda connection: load(connection, known or EdgeState()))
 
     async def set_routes(self, routes: tuple[Route, ...]) -> int:
         return await self._database.write(lambda connection: _set(connection, routes=to_json(_ROUTES, routes)))
@@ -50,44 +54,32 @@ class StoredEdge:
         return await self._database.write(lambda connection: _set_endpoints(connection, service, endpoints, fence))
 
     async def count(self, node: str, revision: int) -> bool:
+        now = self._clock.now()
+
         def work(connection: Connection) -> bool:
             if not _lock_at(connection, revision):
                 return False
-            self._change(connection, node, True, "")
+            _change(connection, node, True, "", now)
             return True
 
         return await self._database.write(work)
 
     async def discount(self, node: str, words: str) -> None:
-        await self._database.write(lambda connection: self._change(connection, node, False, words))
-
-    def _change(self, connection: Connection, node: str, counted: bool, words: str) -> None:
-        before = find_proxy(connection, node)
-        if before is not None and before.counted == counted:
-            return
         now = self._clock.now()
-        values = {"counted": counted, "changed_at": now, "words": words}
-        if before is None:
-            connection.execute(insert(edge_proxies).values(node=node, **values))
-        else:
-            connection.execute(update(edge_proxies).where(edge_proxies.c.node == node).values(**values))
-        if counted:
-            event = Event(f"proxy/{node}", "proxy-back", "has the present state; it is counted on", "away", "counted")
-        else:
-            event = Event(f"proxy/{node}", "proxy-away", f"is not waited for any more: {words}", "counted", "away")
-        events.append(connection, now, [event])
+        await self._database.write(lambda connection: _change(connection, node, False, words, now))
 
 
-def load(connection: Connection) -> EdgeState:
-    """Return all of it."""
+def load(connection: Connection, known: EdgeState) -> EdgeState:
+    """Return all of it. Rows of endpoints are never deleted: they hold fences."""
     row = connection.execute(select(edge)).one_or_none()
     if row is None:
         return EdgeState(proxies=proxies(connection))
+    changed = connection.execute(_CHANGED, {"since": known.revision if known.revision <= row.revision else 0})
     return EdgeState(
         revision=row.revision,
         stopped=row.stopped,
         routes=from_known_json(_ROUTES, row.routes),
-        endpoints={ServiceKey.parse(one.service): _told(one) for one in connection.execute(select(edge_endpoints))},
+        endpoints={**known.endpoints, **{ServiceKey.parse(one.service): _told(one) for one in changed}},
         proxies=proxies(connection),
     )
 
@@ -101,6 +93,22 @@ def proxies(connection: Connection) -> tuple[EdgeProxy, ...]:
 def find_proxy(connection: Connection, node: str) -> EdgeProxy | None:
     """Return one proxy."""
     return next((proxy for proxy in proxies(connection) if proxy.node == node), None)
+
+
+def _change(connection: Connection, node: str, counted: bool, words: str, now: float) -> None:
+    before = find_proxy(connection, node)
+    if before is not None and before.counted == counted:
+        return
+    values = {"counted": counted, "changed_at": now, "words": words}
+    if before is None:
+        connection.execute(insert(edge_proxies).values(node=node, **values))
+    else:
+        connection.execute(update(edge_proxies).where(edge_proxies.c.node == node).values(**values))
+    if counted:
+        event = Event(f"proxy/{node}", "proxy-back", "has the present state; it is counted on", "away", "counted")
+    else:
+        event = Event(f"proxy/{node}", "proxy-away", f"is not waited for any more: {words}", "counted", "away")
+    events.append(connection, now, [event])
 
 
 def _revision(connection: Connection) -> int:

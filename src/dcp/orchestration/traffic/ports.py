@@ -75,8 +75,12 @@ class EdgeLedger(Protocol):
         """Return the present revision; cheap."""
         ...
 
-    async def load(self) -> EdgeState:
-        """Return everything, as of one moment."""
+    async def counted(self) -> frozenset[str]:
+        """Return the nodes that are counted on now; cheap."""
+        ...
+
+    async def load(self, known: EdgeState | None = None) -> EdgeState:
+        """Return everything, as of one moment; only what changed since `known` is read."""
         ...
 
     async def set_routes(self, routes: tuple[Route, ...]) -> int:

@@ -126,7 +126,7 @@ class EnvoyBalancer:
         answers = await self._fleet.ask(
             lambda status: status.json("/stats", format="json", histogram_buckets="cumulative", filter=TRAFFIC_FILTER)
         )
-        routed = {route.service for route in (await self._ledger.load()).routes}
+        routed = {route.service for route in (await self._server.refresh()).routes}
         counted = sum_traffic([read_traffic(answer) for answer in answers])
         return {service: numbers for service, numbers in counted.items() if service in routed}
 

@@ -38,7 +38,7 @@ class Fleet:
 
     async def members(self) -> tuple[str, ...]:
         """Return the nodes that are counted on now. DriverError: there is none."""
-        counted = (await self._ledger.load()).counted()
+        counted = await self._ledger.counted()
         embedded = (EMBEDDED,) if self._options.embedded else ()
         found = (*embedded, *sorted(node for node in counted if self._options.remote(node) is not None))
         if not found:
@@ -82,7 +82,7 @@ class Fleet:
 
     async def note_silence(self) -> None:
         """Stop counting on proxies that are neither connected here nor answer for `away_after_s`."""
-        counted = (await self._ledger.load()).counted()
+        counted = await self._ledger.counted()
         for node in sorted(counted & self._statuses.keys()):
             if self._server.connected(node) is not None or await self._statuses[node].alive():
                 self._silent_since.pop(node, None)

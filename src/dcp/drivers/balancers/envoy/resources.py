@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from dcp.drivers.balancers.envoy import documents
 from dcp.drivers.balancers.envoy.documents import Certificate, Document
@@ -20,18 +21,15 @@ def wanted(state: EdgeState, listen_address: str | None, certificates: Mapping[i
     """Return the resources of a proxy. `listen_address` replaces the routes' own; `certificates` by listen port."""
     routes = () if state.stopped else routes_at(state.routes, listen_address)
     services = {route.service for route in state.routes}
-    listeners = {}
-    for route in routes:
-        document = documents.listener(route, certificates.get(route.listen_port))
-        listeners[document["name"]] = _by_content(document)
+    listeners = [_listener(route, certificates.get(route.listen_port)) for route in routes]
     return Wanted(
         revision=state.revision,
-        clusters={encode(service): _by_content(documents.cluster(service)) for service in services},
+        clusters={encode(service): _cluster(service) for service in services},
         endpoints={
             encode(service): _endpoints(service, state.endpoints.get(service, _NOBODY))
             for service in services | state.endpoints.keys()
         },
-        listeners=listeners,
+        listeners={listener.document["name"]: listener for listener in listeners},
     )
 
 
@@ -48,6 +46,21 @@ def revision_of(version: str) -> int:
     return int(revision) if revision.isdigit() else -1
 
 
+# Most of a state is what it was before, and is looked at again with every change.
+_kept = lru_cache(maxsize=16_384)
+
+
+@_kept
+def _listener(route: Route, certificate: Certificate | None) -> Resource:
+    return _by_content(documents.listener(route, certificate))
+
+
+@_kept
+def _cluster(service: ServiceKey) -> Resource:
+    return _by_content(documents.cluster(service))
+
+
+@_kept
 def _endpoints(service: ServiceKey, told: Told) -> Resource:
     document = documents.assignment(service, told.endpoints)
     return Resource(f"{told.revision}-{_digest(document)}", document)

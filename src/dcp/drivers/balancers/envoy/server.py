@@ -60,6 +60,7 @@ class XdsServer:
         self._view = view
         self._known = known
         self._state: EdgeState | None = None
+        self._views: dict[str, Wanted] = {}
         self._loaded = asyncio.Event()
         self._moved = asyncio.Event()
         self._connected: dict[str, Connected] = {}
@@ -109,9 +110,10 @@ class XdsServer:
     async def refresh(self) -> EdgeState:
         """Read the state and tell every proxy that is connected here."""
         async with self._refresh:
-            state = await self._ledger.load()
+            state = await self._ledger.load(self._state)
             if self._state is None or state != self._state:
                 self._state = state
+                self._views.clear()
                 self.tell_all()
         self._loaded.set()
         return state
@@ -126,7 +128,11 @@ class XdsServer:
 
     def wanted(self, node: str) -> Wanted | None:
         """Return what the node should have now; None before the state was read."""
-        return self._view(self._state, node) if self._state is not None else None
+        if self._state is None:
+            return None
+        if node not in self._views:
+            self._views[node] = self._view(self._state, node)
+        return self._views[node]
 
     async def moved(self, bound_s: float) -> None:
         """Return when a proxy has said something, or after `bound_s`."""
