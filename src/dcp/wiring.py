@@ -171,7 +171,16 @@ def make_warming(settings: Settings, tokens: TokenServer) -> WarmingParts | None
         return None
     token = tokens.vault.derive("control of mirrors")
     control = load("mirrors").HttpMirrors(token)
-    return WarmingParts(settings.warming, control, token, settings.mirror_command)
+    certificates = "\n".join(_certificates(one) for one in settings.registry.sites if one.ca)
+    return WarmingParts(settings.warming, control, token, certificates, settings.mirror_command)
+
+
+def _certificates(chosen: SiteSettings) -> str:
+    try:
+        return Path(chosen.ca).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        path = f"registry.sites.{chosen.site.name}.ca"
+        raise InvalidInput((Problem(path, f"{chosen.ca} cannot be read", "a file of PEM certificates"),)) from error
 
 
 def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -> HostSource:

@@ -20,6 +20,7 @@ from dcp.mirror.model import MirrorSettings, Route
 from dcp.mirror.server import run_mirror
 
 CONTROL_TOKEN = "DCP_MIRROR_TOKEN"
+CONTROL_TOKEN_FILE = "DCP_MIRROR_TOKEN_FILE"
 
 
 def mirror(
@@ -40,16 +41,18 @@ def mirror(
     name: Annotated[
         str | None, typer.Option(envvar="DCP_MIRROR_NAME", help="Its name among mirrors.", show_default="host and port")
     ] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM certificates to check upstreams with.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(envvar="DCP_MIRROR_CA", help="More PEM certificates to check upstreams with.")
+    ] = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate to answer over TLS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     json: AsJson = False,
 ) -> None:
     """Run a mirror: a cache of a registry that passes images on as they arrive.
 
-    Engines pull from it as from the registry, with the same rights. The environment variable DCP_MIRROR_TOKEN names
-    the token with which a controller may change its route and warm it. With --json one line of JSON says where it
-    listens. Ends at SIGTERM or Ctrl-C.
+    Engines pull from it as from the registry, with the same rights. The environment variable DCP_MIRROR_TOKEN holds
+    the token with which a controller may change its route and warm it; or DCP_MIRROR_TOKEN_FILE names a file that does.
+    With --json one line of JSON says where it listens. Ends at SIGTERM or Ctrl-C.
     """
     host, port = _address(listen)
     settings = MirrorSettings(
@@ -59,7 +62,7 @@ def mirror(
         host=host,
         port=port,
         capacity_bytes=_capacity(capacity),
-        control_token=os.environ.get(CONTROL_TOKEN, ""),
+        control_token=_control_token(),
         ca_file=ca,
         certificate_file=tls_certificate,
         key_file=tls_key,
@@ -74,6 +77,16 @@ def mirror(
             err().print(f"mirror {settings.name} listens on {host}:{taken}")
 
     asyncio.run(_until_told(settings, ready))
+
+
+def _control_token() -> str:
+    file = os.environ.get(CONTROL_TOKEN_FILE, "")
+    if not file:
+        return os.environ.get(CONTROL_TOKEN, "")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(CONTROL_TOKEN_FILE, f"{file} cannot be read: {error}", "a file with one line")
 
 
 async def _until_told(settings: MirrorSettings, ready: Callable[[int], None]) -> None:

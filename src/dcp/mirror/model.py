@@ -46,7 +46,7 @@ class MirrorSettings:
     control_token: str = field(default="", repr=False)
     """Who carries it may change the route, warm, and read the status; "": nobody may."""
     ca_file: Path | None = None
-    """Certificates that upstreams are checked with; None: the machine's."""
+    """Certificates that upstreams are checked with, beside the machine's."""
     certificate_file: Path | None = None
     key_file: Path | None = None
     """With both, the mirror itself answers over TLS."""

@@ -222,7 +222,10 @@ def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
 def client_tls(settings: MirrorSettings) -> ssl.SSLContext:
     """Return how upstreams are checked. Raises InvalidInput."""
     try:
-        return ssl.create_default_context(cafile=settings.ca_file)
+        context = ssl.create_default_context()
+        if settings.ca_file is not None:
+            context.load_verify_locations(settings.ca_file)
+        return context
     except OSError as error:
         problem = Problem("--ca", f"{settings.ca_file} cannot be used: {error}", "give a file of PEM certificates")
         raise InvalidInput((problem,), subject="mirror") from error

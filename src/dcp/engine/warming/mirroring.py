@@ -11,13 +11,21 @@ from dcp.images.warming.model import Mirror, as_pulled, pinned_digest
 from dcp.images.warming.ports import MirrorOrder, MirrorReport
 from dcp.images.warming.states import MirrorState
 from dcp.kernel.errors import DcpError, DriverError, Unreachable
-from dcp.orchestration.services.container import ContainerSpec, Mount, NetworkMode, VolumeKind
+from dcp.orchestration.services.container import (
+    ContainerSpec,
+    Mount,
+    NetworkMode,
+    Secret,
+    SecretFile,
+    VolumeKind,
+)
 from dcp.orchestration.services.model import ServiceKey, StartOrder
 from dcp.orchestration.services.ports import ImageRuntime
 
 SERVICE = ServiceKey("dcp", "mirror")
 VOLUME = "dcp-mirror"
 DIRECTORY = "/var/lib/dcp-mirror"
+SECRETS = "/run/secrets"
 MEMORY_BYTES = 512 << 20
 CPU_MILLIS = 1000
 STOP_GRACE_S = 5.0
@@ -139,8 +147,12 @@ class Mirroring:
             "DCP_MIRROR_DIRECTORY": DIRECTORY,
             "DCP_MIRROR_CAPACITY": str(settings.mirror_capacity_bytes),
             "DCP_MIRROR_REGISTRIES": " ".join(self.origins.registries()),
-            "DCP_MIRROR_TOKEN": self.parts.control_token,
+            "DCP_MIRROR_TOKEN_FILE": f"{SECRETS}/mirror-token",
         }
+        secrets = [SecretFile("mirror-token", Secret(self.parts.control_token), f"{SECRETS}/mirror-token")]
+        if self.parts.certificates:
+            environment["DCP_MIRROR_CA"] = f"{SECRETS}/registry-ca"
+            secrets.append(SecretFile("registry-ca", Secret(self.parts.certificates), f"{SECRETS}/registry-ca"))
         mount = Mount(VolumeKind.VOLUME, DIRECTORY, VOLUME)
         return StartOrder(
             instance_id=mirror.id,
@@ -150,7 +162,7 @@ class Mirroring:
             resources=Resources(CPU_MILLIS, MEMORY_BYTES),
             image=image,
             environment=tuple(sorted(environment.items())),
-            container=ContainerSpec(network=NetworkMode.HOST, mounts=(mount,)),
+            container=ContainerSpec(network=NetworkMode.HOST, mounts=(mount,), secrets=tuple(secrets)),
         )
 
     def _name(self, image: str) -> tuple[str, str]:

@@ -22,6 +22,8 @@ class WarmingParts:
     control: MirrorControl
     control_token: str
     """With which mirrors are started, so that `control` may talk to them."""
+    certificates: str = ""
+    """PEM certificates that mirrors check registries with, beside those of their image."""
     mirror_command: tuple[str, ...] = ()
     """Empty: what the mirror image runs by itself."""
 

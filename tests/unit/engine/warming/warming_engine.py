@@ -116,7 +116,7 @@ async def place(hosts: int, settings: WarmingSettings, *, pull_s: float = 1.0) -
         sources=(pool,),
         settings=EngineSettings(listen_ports=(18000, 18099), poll_s=2.0, busy_poll_s=0.5),
         images=ImageSites(NAME, (site,), {"dc1": FakeRegistry(clock)}),
-        warming=WarmingParts(settings, mirrors, "control", ("dcp", "mirror")),
+        warming=WarmingParts(settings, mirrors, "control", mirror_command=("dcp", "mirror")),
     )
     made = Place(context, engines, mirrors, runtime, down)
     try:
