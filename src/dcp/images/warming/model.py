@@ -13,6 +13,8 @@ PIECE_BYTES = 4 << 20
 
 WORD_OF_IMAGE = frozenset({"image-missing", "wrong-digest", "denied"})
 """Reasons that say something about the image, not about the host: no host is excluded for them."""
+WORD_OF_HOST = frozenset({"disk-full", "unreachable"})
+"""Reasons that are surely the host's own. For any other it is excluded only while the image reaches other hosts."""
 
 
 class Way(StrEnum):

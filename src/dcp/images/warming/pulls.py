@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dcp.images.warming.model import (
     REGISTRY,
+    WORD_OF_HOST,
     WORD_OF_IMAGE,
     HostImage,
     HostImageStep,
@@ -66,10 +67,24 @@ def _next(row: HostImage, has_host: bool, needed: bool, view: WarmingView) -> Ho
         return None  # remembered though nothing there needs it: so that nothing is placed there meanwhile
     if not needed:
         return HostImageStep(row, None, "not-needed", "no instance there needs it any more")
+    if row.state == HostImageState.FAILED and _only_here(row, view):
+        later = replace(row, not_before=view.now + view.settings.excluded_s)
+        words = f"{row.attempts} pulls failed while other hosts got it: {row.words}"
+        return replace_before(_to(later, HostImageState.EXCLUDED, view, row.reason, words), row)
     if row.state == HostImageState.EXCLUDED:
         again = replace(row, attempts=0)
         return replace_before(_to(again, HostImageState.WANTED, view, "again", "may be tried again"), row)
     return None
+
+
+def _only_here(row: HostImage, view: WarmingView) -> bool:
+    """Return whether the pulls of a host failed too often while the same image reached another host."""
+    if row.attempts < view.settings.attempts or row.reason in WORD_OF_IMAGE:
+        return False
+    return any(
+        one.image == row.image and one.state == HostImageState.PRESENT and one.since > row.wanted_at
+        for one in view.rows
+    )
 
 
 def replace_before(step: HostImageStep, before: HostImage) -> HostImageStep:
@@ -144,11 +159,12 @@ def after_pull(row: HostImage, now: float, moved_bytes: int) -> HostImage:
 def after_failure(row: HostImage, reason: str, words: str, now: float, settings: WarmingSettings) -> HostImage:
     """Return the row after a failed pull: tried again later, or the host is excluded.
 
-    An image that is missing, wrong or denied is so on every host: no host is excluded for it.
+    An image that is missing, wrong or denied is so on every host: no host is excluded for it. Nor for a reason that may
+    be the registry's: see `decide_rows`.
     """
     attempts = row.attempts + 1
     failed = replace(row, since=now, attempts=attempts, reason=reason, words=words)
-    if attempts >= settings.attempts and reason not in WORD_OF_IMAGE:
+    if attempts >= settings.attempts and reason in WORD_OF_HOST:
         return replace(failed, state=HostImageState.EXCLUDED, not_before=now + settings.excluded_s)
     delay_s = min(BACK_OFF_LIMIT_S, FIRST_BACK_OFF_S * 2.0 ** (attempts - 1))
     return replace(failed, state=HostImageState.FAILED, not_before=now + delay_s)

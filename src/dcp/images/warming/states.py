@@ -21,7 +21,7 @@ HOST_IMAGE: dict[HostImageState, frozenset[HostImageState]] = {
         {HostImageState.PRESENT, HostImageState.FAILED, HostImageState.EXCLUDED, HostImageState.WANTED}
     ),
     HostImageState.PRESENT: frozenset({HostImageState.WANTED}),
-    HostImageState.FAILED: frozenset({HostImageState.PULLING, HostImageState.PRESENT}),
+    HostImageState.FAILED: frozenset({HostImageState.PULLING, HostImageState.PRESENT, HostImageState.EXCLUDED}),
     HostImageState.EXCLUDED: frozenset({HostImageState.WANTED, HostImageState.PRESENT}),
 }
 

@@ -191,3 +191,28 @@ def test_a_second_image_comes_through_the_mirrors_that_stand() -> None:
     decision = site.step()
     assert not [step for step in decision.mirrors if step.before is None]
     assert {image for _, image in decision.warm} == {other}
+
+
+def test_an_outage_of_the_registry_excludes_nobody() -> None:
+    site = Site(hosts(2), replace(SETTINGS, mirror_image=""))
+    for _ in range(SETTINGS.attempts + 2):
+        while len(site.pulling) < 2:
+            site.step(5.0)
+        for host in site.hosts:
+            site.fail_pull(host.id, "registry-down")
+    site.step()
+    assert site.states() == {"failed": 2}
+
+
+def test_a_host_that_fails_while_others_get_it_is_excluded() -> None:
+    site = Site(hosts(2), replace(SETTINGS, mirror_image=""))
+    site.step()
+    site.fail_pull("host-1", "pull-failed")
+    site.step()
+    site.finish_pulls()
+    for _ in range(SETTINGS.attempts - 1):
+        while not site.pulling:
+            site.step(5.0)
+        site.fail_pull("host-1", "pull-failed")
+    site.step()
+    assert site.states() == {"excluded": 1, "present": 1}
