@@ -26,7 +26,7 @@ from dcp.orchestration.services.container import (
     VolumeKind,
 )
 from dcp.orchestration.services.model import HealthCheck, ServiceKey, StartOrder
-from dcp.orchestration.services.ports import HostEngine
+from dcp.orchestration.services.ports import HostEngine, PullOrder
 from dcp.settings.model import RuntimeSettings, TlsFiles, UnderlaySettings
 from engine_proxy import EngineProxy, wait_until
 from lab_containers import engine, exec_in
@@ -80,8 +80,9 @@ async def runtime(lab: Lab, tmp_path: Path) -> AsyncIterator[DockerRuntime]:
 async def nothing_left(lab: Lab) -> AsyncIterator[None]:
     """A test that fails leaves containers; the next must not find them."""
     yield
-    for container in await ours(lab):
-        await engine(lab, "h1", "DELETE", f"/containers/{container['Id']}?force=1&v=1")
+    for host in ("h1", "h2"):
+        for container in await ours(lab, host):
+            await engine(lab, host, "DELETE", f"/containers/{container['Id']}?force=1&v=1")
 
 
 async def remove_all(runtime: DockerRuntime) -> None:
@@ -364,3 +365,76 @@ async def test_a_container_that_its_host_removed_is_seen_as_gone(lab: Lab, runti
 
 async def gone(runtime: DockerRuntime, instance_id: str) -> bool:
     return await runtime.observe(instance_id) is None
+
+
+async def push(lab: Lab, tag: str) -> str:
+    """Put busybox into the registry of h1's site as `team/TAG`; return its reference with digest."""
+    name = f"{lab.registry_name}/team/{tag}"
+    await engine(lab, "h1", "POST", f"/images/lab/busybox/tag?repo={name}&tag=v1")
+    said = await engine(lab, "h1", "POST", f"/images/{name}/push?tag=v1", headers={"X-Registry-Auth": "e30="})
+    digest = next(line for line in said.splitlines() if "Digest" in line)
+    await engine(lab, "h1", "DELETE", f"/images/{name}:v1")
+    return f"{name}@{json.loads(digest)['aux']['Digest']}"
+
+
+@asynccontextmanager
+async def on_h2(lab: Lab, directory: Path) -> AsyncIterator[DockerRuntime]:
+    """A session with h2, where nothing of the image is."""
+    runtimes = DockerRuntimes(RuntimeSettings(kind="docker", owner=OWNER), directory, SystemClock())
+    runtimes.keep((HostEngine("h2", lab.host("h2").engine_unix, lab.host("h2").address, "s1"),))
+    runtime = runtimes.of("h2")
+    assert isinstance(runtime, DockerRuntime)
+    try:
+        yield runtime
+    finally:
+        await runtimes.aclose()
+
+
+async def test_an_image_is_pulled_by_digest_once_and_starts_under_its_real_name(lab: Lab, tmp_path: Path):
+    image = await push(lab, "once")
+    # The same content under another name would be found by its digest: only what is built in place has none.
+    async with on_h2(lab, tmp_path) as runtime:
+        with pytest.raises(Rejected, match="image-missing"):
+            await runtime.start(replace(order("a"), host_id="h2", image=image))
+        first = await runtime.pull(PullOrder(image))
+        assert await runtime.pull(PullOrder(image)) == 0 <= first
+        assert image in [reference for one in await runtime.images() for reference in one.references]
+        named = image.replace("@", ":v1@")
+        assert (await runtime.start(replace(order("a"), host_id="h2", image=named))).running
+        await runtime.remove_image(image)
+        assert (await runtime.observe("a")).running, "what is in use stays"
+        await remove_all(runtime)
+        await runtime.remove_image(image)
+        await runtime.remove_image(image)
+        assert image not in [reference for one in await runtime.images() for reference in one.references]
+
+
+async def test_an_image_from_a_mirror_is_known_by_its_real_name_also_after_a_restart(lab: Lab, tmp_path: Path):
+    image = await push(lab, "mirrored")
+    mirror = lab.registry_name
+    real = image.replace(lab.registry_name, "registry.example")
+    async with on_h2(lab, tmp_path) as runtime:
+        await runtime.pull(PullOrder(real, mirror))
+    async with on_h2(lab, tmp_path) as runtime:
+        assert real in [reference for one in await runtime.images() for reference in one.references]
+        assert (await runtime.start(replace(order("a"), host_id="h2", image=real))).running
+        await remove_all(runtime)
+        await runtime.remove_image(real)
+        assert await runtime.images() == ()
+
+
+async def test_a_pull_that_fails_says_why(lab: Lab, tmp_path: Path):
+    image = await push(lab, "why")
+    name = image.partition("@")[0]
+    async with on_h2(lab, tmp_path) as runtime:
+        with pytest.raises(Rejected, match="image-missing"):
+            await runtime.pull(PullOrder(f"{name}@sha256:{'0' * 64}"))
+        with pytest.raises(Rejected, match="image-missing"):
+            await runtime.pull(PullOrder(f"{lab.registry_name}/team/nothing@sha256:{'0' * 64}"))
+        await lab.kill_registry("s1")
+        try:
+            with pytest.raises(DriverError, match="registry-down") as caught:
+                await runtime.pull(PullOrder(image))
+            assert not isinstance(caught.value, Rejected)
+        finally:
+            await lab.start_registry("s1")
