@@ -67,7 +67,9 @@ class SourceWorker:
         now, patience_s = self._context.clock.now(), self._context.settings.unreachable_after_s
         states = self._context.runtimes.engines()
         return {
-            host_id: EngineLook(state.answers, state.since, await self._leftovers(host_id) if state.answers else 0)
+            host_id: EngineLook(
+                state.answers, state.since, await self._leftovers(host_id) if state.answers else 0, state.words
+            )
             for host_id, state in states.items()
             if state.answers or now - state.since >= patience_s
         }

@@ -21,6 +21,8 @@ class EngineLook:
     answers: bool
     since: float
     leftovers: int = 0
+    words: str = ""
+    """What was wrong when it was last asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,8 @@ def _silent(host: Host, view: SourceView) -> HostStep | None:
     look = view.engines.get(host.id)
     if look is None or look.answers:
         return None
-    words = "its engine does not answer; what runs there may run on, nothing new starts"
+    why = f" ({look.words})" if look.words else ""
+    words = f"its engine does not answer{why}; what runs there may run on, nothing new starts"
     return HostStep(host, HostState.UNREACHABLE, "engine-silent", words)
 
 

@@ -184,3 +184,9 @@ def test_a_lost_host_is_kept_in_view_until_nothing_of_ours_runs_there() -> None:
     assert after(decide(lost, listed=listed, engines=look(answers=True, leftovers=1))) == []
     assert after(decide(lost, listed=listed, engines=look(answers=True))) == [HostState.RELEASING]
     assert after(decide(lost)) == [HostState.RELEASING], "its source no longer has it"
+
+
+def test_a_silent_engine_is_told_of_with_what_was_wrong() -> None:
+    engines = {"cloud-1": EngineLook(answers=False, since=NOW - 6.0, words="Connection refused")}
+    (step,) = decide(with_engine(HostState.READY), listed=shown_with_engine(), engines=engines).steps
+    assert "Connection refused" in step.words
