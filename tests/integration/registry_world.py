@@ -32,7 +32,9 @@ DCP = [sys.executable, "-m", "dcp"]
 START_LIMIT_S = 20.0
 GET = """
 import json, sys, urllib.error, urllib.request
-request = urllib.request.Request(sys.argv[1], headers={"Authorization": sys.argv[2]} if sys.argv[2] else {})
+request = urllib.request.Request(sys.argv[1], headers={"Accept": "application/vnd.oci.image.manifest.v1+json"})
+if sys.argv[2]:
+    request.add_header("Authorization", sys.argv[2])
 try:
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         found = answer.status, answer.read().decode()

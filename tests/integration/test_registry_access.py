@@ -170,11 +170,19 @@ def token_of(world: RegistryWorld, scope: str, who: str, password: str) -> str:
 
 def test_a_controller_that_was_killed_goes_on_signing_with_the_same_key(world: RegistryWorld):
     before = world.dcp("registry", "certificate")
+    token = token_of(world, "repository:shop/user:pull", "bob", PASSWORD)
     world.kill_controller()
     assert not world.pull("shop/feed", who="bob")[0], "nobody gives tokens now"
+    status, _ = world.get(f"http://{world.name}/v2/shop/user/manifests/1", f"Bearer {token}")
+    assert status == 200, "the registry believes a token that was given before"
     world.start_controller()
     assert world.dcp("registry", "certificate") == before
     assert world.pull("shop/feed", who="bob")[0]
+
+    def told() -> list[str]:
+        return [one["actor"] for one in world.json("registry", "history", "shop/user")["history"]]
+
+    until(lambda: "bob" in told(), "what it served meanwhile is told when somebody hears it")
 
 
 def test_a_new_key_signs_only_after_registries_had_time_to_learn_it(world: RegistryWorld):
