@@ -14,6 +14,7 @@ import stores_images
 import stores_leases
 import stores_rows
 import stores_transactions
+import stores_warming
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stores import CASES, SHARED_CASES, Case
@@ -25,7 +26,16 @@ from dcp.orchestration.services.states import InstanceState
 from dcp.store import hosts, instances
 from dcp.store.database import Database, InlineDatabase, open_database
 
-SUBJECTS = (stores_transactions, stores_leases, stores_events, stores_rows, stores_access, stores_images, stores_edge)
+SUBJECTS = (
+    stores_transactions,
+    stores_leases,
+    stores_events,
+    stores_rows,
+    stores_access,
+    stores_images,
+    stores_edge,
+    stores_warming,
+)
 """Importing them fills the lists of cases."""
 
 

@@ -113,3 +113,22 @@ def test_a_host_that_is_left_out_takes_nothing_and_is_counted_apart() -> None:
     (unplaced,) = placement.unplaced
     assert {one.reason: one.hosts for one in unplaced.refusals} == {"failed-lately": 1, "cpu-and-memory": 1}
     assert "could not be started lately" in unplaced.words
+
+
+def test_a_host_that_has_the_image_comes_first_among_equals() -> None:
+    hosts = (host("h1"), replace(host("h2"), images=frozenset({"app@1"})), host("h3"))
+    (one,) = place((replace(ask(1), image="app@1"),), hosts, 0).assignments
+    assert (one.host_id, one.parts["image"]) == ("h2", 20.0)
+    assert one.score == pytest.approx(sum(one.parts.values()))
+    assert "image" not in place((ask(1),), hosts, 0).assignments[0].parts
+
+
+def test_the_first_instances_are_spread_also_where_one_host_has_the_image() -> None:
+    hosts = (host("h1"), replace(host("h2"), images=frozenset({"app@1"})), host("h3"))
+    assert where(place((replace(ask(3), image="app@1"),), hosts, 0)) == ["h1", "h2", "h3"]
+
+
+def test_a_private_host_without_the_image_comes_before_a_cloud_host_with_it() -> None:
+    cloud = replace(host("c1", kind=SourceKind.CLOUD), images=frozenset({"app@1"}))
+    private = host("p1", instances={"shop/web": 3}, used=Resources(750, 768 * MIB))
+    assert where(place((replace(ask(1), image="app@1"),), (cloud, private), 0)) == ["p1"]
