@@ -18,7 +18,7 @@ from dcp.kernel.errors import Conflict, Unavailable
 from dcp.lab import down
 from dcp.lab.commands import Commands
 from dcp.lab.journal import JOURNAL, SPEC
-from dcp.lab.lab import Lab, existing
+from dcp.lab.lab import Lab, existing, remove
 from dcp.lab.network import namespaces
 from dcp.lab.spec import LabSpec
 from lab_containers import container, engine, exec_in
@@ -204,6 +204,10 @@ async def test_a_name_or_a_network_that_another_lab_has_is_refused(place: Place,
         with pytest.raises(Conflict, match=r"there is a lab|is taken"):
             await other.up()
         assert not other.directory.exists()
+    with pytest.raises(Conflict, match="is called"):
+        await remove(place.directory, "t-x")
+    with pytest.raises(Conflict, match=r"the lab .* is in"):
+        await remove(tmp_path / "other", place.name)
     assert all([await place.lab.engine_answers(host.name) for host in place.lab.hosts])
 
 

@@ -19,6 +19,7 @@ from dcp.lab.lab import Lab, existing, remove
 from dcp.lab.programs import missing_packages
 from dcp.lab.spec import DEFAULT_PARENT, LabSpec
 
+DEFAULT_NAME = "dcp"
 lab = typer.Typer(no_args_is_help=True, help="Make real container hosts on this machine, for tests and trying out.")
 host = typer.Typer(no_args_is_help=True, help="Break one host of the lab and mend it.")
 lab.add_typer(host, name="host")
@@ -26,7 +27,10 @@ lab.add_typer(host, name="host")
 Directory = Annotated[
     Path | None, typer.Option("--dir", help="Where the lab keeps its files.", show_default="/var/lib/dcp-lab/NAME")
 ]
-Name = Annotated[str, typer.Option(help="The lab's name: its links, namespaces and groups carry it.")]
+Name = Annotated[
+    str | None,
+    typer.Option(help="The lab's name: its links, namespaces and groups carry it.", show_default=DEFAULT_NAME),
+]
 HostName = Annotated[str, typer.Argument(help="A host of the lab: h1, h2, …", metavar="HOST")]
 
 
@@ -34,7 +38,7 @@ HostName = Annotated[str, typer.Argument(help="A host of the lab: h1, h2, …", 
 def up(
     hosts: Annotated[int | None, typer.Option(help="How many hosts.", show_default="4")] = None,
     sites: Annotated[int | None, typer.Option(help="How many sites they stand in.", show_default="1")] = None,
-    name: Name = "dcp",
+    name: Name = None,
     directory: Directory = None,
     cpus: Annotated[float | None, typer.Option(help="Processors of each host; enforced.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of each host, such as 2G; enforced.")] = None,
@@ -54,6 +58,7 @@ def up(
     """
     folder = _folder(name, directory)
     given: dict[str, Any] = {
+        "name": name,
         "hosts": hosts,
         "sites": sites,
         "cpu_millis": None if cpus is None else parse_cpu_millis(cpus),
@@ -66,7 +71,9 @@ def up(
     }
     before = load_spec(folder)
     # Without options, `up` mends the lab that is there.
-    spec = replace(before or LabSpec(name=name), **{key: value for key, value in given.items() if value is not None})
+    spec = replace(
+        before or LabSpec(name=DEFAULT_NAME), **{key: value for key, value in given.items() if value is not None}
+    )
     made = Lab(spec, folder)
     _run(made.up())
     _show(made, json)
@@ -75,15 +82,15 @@ def up(
 
 
 @lab.command()
-def down(name: Name = "dcp", directory: Directory = None) -> None:
+def down(name: Name = None, directory: Directory = None) -> None:
     """Remove every trace of a lab: processes, mounts, namespaces, links, control groups, rules and files."""
     folder = _folder(name, directory)
-    if not _run(remove(folder, name)):
+    if not _run(remove(folder, name or (DEFAULT_NAME if directory is None else None))):
         raise NotFound(f"there is no lab in {folder}")
 
 
 @lab.command()
-def status(name: Name = "dcp", directory: Directory = None, json: AsJson = False) -> None:
+def status(name: Name = None, directory: Directory = None, json: AsJson = False) -> None:
     """Show the hosts of a lab and whether their engines answer."""
     _show(existing(_folder(name, directory)), json)
 
@@ -96,7 +103,7 @@ def packages() -> None:
 
 
 @lab.command(name="images")
-def make_images(name: Name = "dcp", directory: Directory = None, json: AsJson = False) -> None:
+def make_images(name: Name = None, directory: Directory = None, json: AsJson = False) -> None:
     """Put the images lab/busybox and lab/python, made of what is installed here, on every host; list what is there."""
     there = existing(_folder(name, directory))
     _run(there.make_images())
@@ -118,7 +125,7 @@ def load_image(
     ],
     image: Annotated[str, typer.Argument(help="The image's name, such as shop/web:1.")],
     command: Annotated[str, typer.Option(help="What its containers run, of a folder or plain tar.")] = "/bin/sh",
-    name: Name = "dcp",
+    name: Name = None,
     directory: Directory = None,
 ) -> None:
     """Bring an image onto every host, without a registry."""
@@ -128,31 +135,31 @@ def load_image(
 
 
 @host.command()
-def kill(host: HostName, name: Name = "dcp", directory: Directory = None) -> None:
+def kill(host: HostName, name: Name = None, directory: Directory = None) -> None:
     """Kill the host's engine, as a crash would; its containers go on."""
     _run(existing(_folder(name, directory)).kill_engine(host))
 
 
 @host.command()
-def start(host: HostName, name: Name = "dcp", directory: Directory = None) -> None:
+def start(host: HostName, name: Name = None, directory: Directory = None) -> None:
     """Start the host's engine again."""
     _run(existing(_folder(name, directory)).start_engine(host))
 
 
 @host.command()
-def restart(host: HostName, name: Name = "dcp", directory: Directory = None) -> None:
+def restart(host: HostName, name: Name = None, directory: Directory = None) -> None:
     """Kill and start the host's engine."""
     _run(existing(_folder(name, directory)).restart_engine(host))
 
 
 @host.command()
-def cut(host: HostName, name: Name = "dcp", directory: Directory = None) -> None:
+def cut(host: HostName, name: Name = None, directory: Directory = None) -> None:
     """Cut the host off the network."""
     _run(existing(_folder(name, directory)).cut(host))
 
 
 @host.command()
-def mend(host: HostName, name: Name = "dcp", directory: Directory = None) -> None:
+def mend(host: HostName, name: Name = None, directory: Directory = None) -> None:
     """Connect the host to the network again."""
     _run(existing(_folder(name, directory)).mend(host))
 
@@ -166,7 +173,8 @@ def _show(lab: Lab, json: bool) -> None:
         return
     listing = table("host", "site", "address", "engine", "containers", "socket", numbers=("containers",))
     for row in rows:
-        listing.add_row(*(str(row[key]) for key in ("name", "site", "address", "engine", "containers", "socket")))
+        cells = [row[key] for key in ("name", "site", "address", "engine", "containers", "socket")]
+        listing.add_row(*("–" if cell is None else str(cell) for cell in cells))
     out().print(listing)
     for one in lab.registries:
         out().print(f"{one.site}: {lab.registry_name} is answered by {one.url}")
@@ -190,8 +198,8 @@ async def _row(lab: Lab, name: str) -> dict[str, Any]:
     }
 
 
-def _folder(name: str, directory: Path | None) -> Path:
-    return (directory or DEFAULT_PARENT / name).absolute()
+def _folder(name: str | None, directory: Path | None) -> Path:
+    return (directory or DEFAULT_PARENT / (name or DEFAULT_NAME)).absolute()
 
 
 def _mapping(file: Path) -> dict[str, Any]:

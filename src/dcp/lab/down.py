@@ -37,11 +37,11 @@ def name_of(directory: Path) -> str | None:
 
 async def remove_lab(name: str, directory: Path, commands: Commands, clock: Clock) -> None:
     """Remove every trace of the lab. Raises Unavailable if something does not go; run it again then."""
-    marks = marks_of(name)
-    await kill_all(marks, clock)
+    await kill_all(marks_of(name), clock)
     await network.remove_network(name, commands)
     await rooms.remove_rooms(name, commands)
-    await kill_all(marks, clock)
+    # Asked anew: numbers of namespaces that were let go are given to others at once.
+    await kill_all(marks_of(name), clock)
     await cgroups.remove(cgroup_of(name), clock)
     await _unmount_below(directory, commands)
     left = [trace async for trace in traces(name, directory, commands)]

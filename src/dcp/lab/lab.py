@@ -302,22 +302,25 @@ def existing(directory: Path, clock: Clock | None = None) -> Lab:
     raise Unavailable(f"the lab in {directory} is damaged", hint="dcp lab down removes it")
 
 
-async def remove(directory: Path, name: str, clock: Clock | None = None) -> bool:
+async def remove(directory: Path, name: str | None = None, clock: Clock | None = None) -> bool:
     """Remove the lab in `directory`, however damaged; return whether there was anything.
 
-    `name` is for a directory that does not say it any more. Raises Conflict if the lab of that name is elsewhere.
+    `name` is for a directory that does not say it any more. Raises Conflict if another lab is there, or the lab of that
+    name is elsewhere.
     """
     directory, clock = directory.absolute(), clock or SystemClock()
-    found = down.name_of(directory)
+    found = down.name_of(directory) or name
     if found is None:
-        elsewhere = rooms.find_directory(name)
-        if elsewhere not in (None, directory):
-            raise Conflict(f"the lab {name} is in {elsewhere}", hint=f"dcp lab down --dir {elsewhere}")
-        found = name
-        traces = [trace async for trace in down.traces(name, directory, Commands(name))]
-        if not traces and not down.holds_lab(directory):
-            drop_unfinished(directory)
-            return False
+        return False
+    elsewhere = rooms.find_directory(found)
+    if elsewhere not in (None, directory):
+        raise Conflict(f"the lab {found} is in {elsewhere}", hint=f"dcp lab down --dir {elsewhere}")
+    if found != (name or found):
+        raise Conflict(f"the lab in {directory} is called {found}, not {name}", hint="leave out the name")
+    traces = [trace async for trace in down.traces(found, directory, Commands(found))]
+    if not traces and not down.holds_lab(directory):
+        drop_unfinished(directory)
+        return False
     require_root()
     async with hold(directory, clock):
         await down.remove_lab(found, directory, Commands(found), clock)
