@@ -280,6 +280,32 @@ async def test_a_slow_start_goes_on_behind_its_bound_and_is_found(
     assert len(engine.containers) == 1
 
 
+async def test_a_stop_waits_for_the_start_that_goes_on_behind_it(engine: ScriptedEngine, runtime: DockerRuntime):
+    await runtime.list_all()
+    engine.delay_s = 0.1
+    started = asyncio.create_task(runtime.start(order("a")))
+    await soon(lambda: len(engine.containers) == 1)
+    started.cancel()
+    await runtime.stop("a", 1.0)
+    assert await phase(runtime, "a") == "ended 143"
+
+
+async def test_a_start_under_way_when_the_engine_goes_is_unreachable_and_goes_on_later(
+    engine: ScriptedEngine, runtime: DockerRuntime
+):
+    await runtime.list_all()
+    engine.delay_s = 0.2
+    starts = asyncio.gather(*(runtime.start(order(f"i-{n}")) for n in range(8)), return_exceptions=True)
+    await soon(lambda: len(engine.containers) > 1)
+    await engine.close()
+    assert {type(one) for one in await starts} == {Unreachable}
+    engine.delay_s = 0.0
+    await engine.open()
+    await soon(lambda: runtime.session.state().answers, 10.0)
+    assert all(seen.running for seen in await asyncio.gather(*(runtime.start(order(f"i-{n}")) for n in range(8))))
+    assert len(engine.containers) == 8
+
+
 async def test_a_name_that_is_taken_is_adopted_only_if_it_is_ours(engine: ScriptedEngine, runtime: DockerRuntime):
     await runtime.list_all()
     engine.mute = True

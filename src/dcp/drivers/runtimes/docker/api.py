@@ -98,7 +98,12 @@ class EngineApi:
                 self.spent.add(f"{method} {path.split('/')[-1].split('?')[0]}", perf_counter() - began)
         if not raw:
             return None
-        return json.loads(raw) if response.content_type == "application/json" else raw
+        if response.content_type != "application/json":
+            return raw
+        try:
+            return json.loads(raw)
+        except ValueError as error:
+            raise EngineRefused(response.status, f"its answer to {method} {path} cannot be read") from error
 
     @asynccontextmanager
     async def lines(
@@ -146,6 +151,8 @@ class EngineApi:
         headers: Mapping[str, str] | None = None,
         versioned: bool = True,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session.closed:
+            raise Unreachable(f"{self._name}: the session was closed meanwhile")
         url = f"{self._base}{self._version if versioned else ''}{path}"
         try:
             async with self._session.request(

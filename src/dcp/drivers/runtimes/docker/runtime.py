@@ -1,5 +1,6 @@
 """The verbs, for one host. What is known of its containers is the session's; what an instance is, their labels say."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -50,6 +51,7 @@ class DockerRuntime:
     async def stop(self, instance_id: str, grace_s: float) -> None:
         """Signals are ours and not the engine's `stop`, which would hold a call for as long as the grace lasts."""
         async with self._talking(instance_id) as api:
+            await self._starting.settled(instance_id)
             known = self.session.find(instance_id)
             if known is None or known.phase is not Phase.RUNNING:
                 return
@@ -105,9 +107,12 @@ class DockerRuntime:
             known = self.session.find(instance_id)
             if known is None:
                 return
+            await self._starting.settled(instance_id)
+            known = self.session.find(instance_id) or known
             if known.phase is Phase.RUNNING:
                 raise DriverError(f"{instance_id}: still runs", hint="stop it first")
-            self._logs.keep(instance_id, await self._tail(api, known, MAX_LINES))
+            lines = await self._tail(api, known, MAX_LINES)
+            await asyncio.to_thread(self._logs.keep, instance_id, lines)
             try:
                 await api.call("DELETE", f"/containers/{known.container_id}", params={"v": "1"}, limit_s=LONGEST_S)
             except EngineRefused as error:

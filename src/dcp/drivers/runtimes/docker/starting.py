@@ -68,6 +68,12 @@ class Starting:
             raise DriverError(f"{order.instance_id}: its engine is still starting it after {ANSWER_S:g} s")
         return task.result()
 
+    async def settled(self, instance_id: str) -> None:
+        """Return once no start of this instance is under way. DriverError: one still is after a while."""
+        task = self._under_way.get(instance_id)
+        if task is not None and not (await asyncio.wait((task,), timeout=ANSWER_S))[0]:
+            raise DriverError(f"{instance_id}: is still being started")
+
     async def aclose(self) -> None:
         """What is under way is cut where it is; the next start of the same instance goes on from there."""
         tasks = tuple(self._under_way.values())
