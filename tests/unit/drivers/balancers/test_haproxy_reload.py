@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Instance:
         self.name = name
         self.requests = 0
         self.heads: list[bytes] = []
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Endpoint:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, 0)
@@ -39,17 +41,25 @@ class Instance:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for writer in self._connections.values():
+            writer.close()
+        await asyncio.gather(*self._connections)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        this = asyncio.current_task()
+        assert this is not None
+        self._connections[this] = writer
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.requests += 1
                 self.heads.append(head)
                 await asyncio.sleep(int(head.split()[1].strip(b"/") or 0) / 1000)
                 writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(self.name)}\r\n\r\n{self.name}".encode())
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        del self._connections[this]
 
 
 class Kept:

@@ -21,7 +21,9 @@ _HANDED = "x-dcp-handed"
 _FILES = 200_000  # 100,000 connections; without a bound HAProxy prepares for as many as the system allows
 _SERVICES = 10_240
 _NAME_BYTES = 512
-_IDLE = "pool-purge-delay 500ms"  # idle connections to instances end before common servers close them
+# Idle connections to instances are kept, which servers that are added do not do by themselves, and are closed about a
+# second later, before common servers do it.
+_IDLE = "pool-max-conn -1 pool-purge-delay 250ms"
 _TOOK = "set-var(txn.took) date(0,us),sub(txn.began) if { var(txn.began) -m found }"
 _IDEMPOTENT = "GET HEAD OPTIONS TRACE PUT DELETE"  # RFC 9110, 9.2.2
 
