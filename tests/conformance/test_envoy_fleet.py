@@ -226,6 +226,35 @@ async def test_proxies_serve_on_between_controllers_and_are_told_nothing_but_wha
     assert len(await again.endpoints(FEED)) == 2
 
 
+async def test_a_refusal_is_an_error_in_the_words_of_the_proxy_and_passes(world: World, route: Route) -> None:
+    controller = world.controller()
+    await controller.open()
+    await world.until_counted("edge-1", "edge-2")
+    await controller.set_routes((route,))
+    impossible = Endpoint("feed-0", LOOPBACK, 70_000)
+    with pytest.raises(DriverError, match=r"(?s)proxy edge-\d refused the endpoints of shop/feed: .*PortValue"):
+        await controller.set_endpoints(FEED, (impossible,), fence=1)
+    instance = await world.instance()
+    await controller.set_endpoints(FEED, (instance,), fence=1)
+    assert {(await world.ask(place, route))[1] for place in (1, 2)} == {instance.instance_id}
+
+
+async def test_a_proxy_that_can_not_be_asked_is_not_counted_on(world: World, route: Route) -> None:
+    wrong = replace(world.options.proxies[1], workers=2)
+    controller = world.controller(replace(world.options, proxies=(world.options.proxies[0], wrong)))
+    await controller.open()
+    await world.until_counted("edge-1")
+    await controller.set_routes((route,))
+    instance = await world.instance()
+    started = world.clock.now()
+    await controller.set_endpoints(FEED, (instance,), fence=1)
+    assert world.clock.now() - started < 1.4, "nobody waits for it"
+    async with asyncio.timeout(5):
+        while (await world.ask(2, route))[1] != instance.instance_id:  # it serves all the same
+            await asyncio.sleep(0.02)
+    assert (await world.ledger.load()).counted() == {"edge-1"}
+
+
 async def test_only_a_proxy_with_its_own_certificate_is_answered(world: World, tmp_path: Path, route: Route) -> None:
     controller = world.controller()
     await controller.open()

@@ -146,6 +146,23 @@ def test_refused_endpoints_do_not_count_as_acknowledged() -> None:
     assert revision_of(proxy.session.endpoints_version(FEED_NAME)) == 1
 
 
+def test_what_was_refused_as_a_whole_is_sent_one_by_one() -> None:
+    routes = (Route(FEED, 8080), Route(USER, 8081))
+    proxy = settled(state(*routes))
+    later = state(*routes, revision=9, port=82)
+    (both,) = proxy.take(later)
+    assert set(both.resources) == {FEED_NAME, USER_NAME}
+    proxy.accept(both, error="something in it is wrong")
+    (first,) = proxy.take(later)
+    proxy.accept(first, error="this one is wrong")
+    (second,) = proxy.take(later)
+    proxy.accept(second)
+    assert {*first.resources, *second.resources} == {FEED_NAME, USER_NAME}
+    assert set(proxy.session.refusals()) == set(first.resources)
+    assert revision_of(proxy.session.endpoints_version(*second.resources)) == 9
+    assert not proxy.session.up_to_date(later)
+
+
 def test_what_is_subscribed_to_again_is_sent_again_also_when_it_is_under_way() -> None:
     proxy = settled(ONE)
     proxy.session.heard(Request(ENDPOINTS, subscribe=(FEED_NAME,)))

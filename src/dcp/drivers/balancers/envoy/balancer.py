@@ -54,7 +54,7 @@ class EnvoyBalancer:
         self._certificates = read_certificates(self._options.tls)
         self._opening = asyncio.Lock()
         self._authority: Authority | None = None
-        self._server = XdsServer(clock, ledger, self._view, self._known)
+        self._server = XdsServer(clock, ledger, self._view, known=self._known, trouble=self._trouble)
         self._statuses = self._make_statuses()
         self._proxy = Proxy(self._directory, clock, self._options.admin_port, self._options.workers)
         self._fleet = Fleet(self._server, ledger, self._statuses, self._options, clock)
@@ -157,12 +157,16 @@ class EnvoyBalancer:
         if self._options.proxies:
             identity = self._signer().for_controller()
             places |= {proxy.node: Elsewhere(proxy, identity) for proxy in self._options.proxies}
+        workers = {proxy.node: proxy.workers for proxy in self._options.proxies}
         names = {node: "the proxy" if node == EMBEDDED else f"proxy {node}" for node in places}
-        return {node: Status(names[node], place, self._clock) for node, place in places.items()}
+        return {node: Status(names[node], place, self._clock, workers.get(node)) for node, place in places.items()}
 
     def _view(self, state: EdgeState, node: str) -> Wanted:
         remote = self._options.remote(node)
         return wanted(state, remote.listen_address if remote else None, self._certificates)
+
+    async def _trouble(self, node: str) -> str:
+        return await self._statuses[node].trouble()
 
     def _known(self, node: str) -> bool:
         return node in self._statuses

@@ -8,7 +8,7 @@ controller changed it, and several times a second in case another did.
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,18 @@ class Connected:
 
 
 class XdsServer:
-    """`view` says what a node should have; `known` whether it may connect."""
+    """`view` says what a node should have, `known` whether it may connect, `trouble` why it cannot be asked (or "")."""
 
-    def __init__(self, clock: Clock, ledger: EdgeLedger, view: View, known: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: EdgeLedger,
+        view: View,
+        *,
+        known: Callable[[str], bool],
+        trouble: Callable[[str], Awaitable[str]],
+    ) -> None:
+        self._trouble = trouble
         self._clock = clock
         self._ledger = ledger
         self._view = view
@@ -204,6 +213,9 @@ class XdsServer:
         here.session.heard(first)
         self._connected[node] = here
         listening = asyncio.create_task(self._listen(requests, here))
+        tasks = [listening]
+        if node != EMBEDDED:
+            tasks.append(asyncio.create_task(self._seek_counting(here)))
         try:
             await self._loaded.wait()
             while not (listening.done() or self._closing):
@@ -211,8 +223,9 @@ class XdsServer:
                 await self._answer(here, context)
                 await here.wake.wait()
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if self._connected.get(node) is here:
                 del self._connected[node]
             self._pulse()
@@ -234,17 +247,25 @@ class XdsServer:
         assert wanted is not None
         for response in here.session.next(wanted):
             await context.write(write_response(response))
-        if here.node == EMBEDDED or not here.session.settled(wanted) or here.node in self._counted():
-            return
-        try:
-            counted = await self._ledger.count(here.node, wanted.revision)
-            await self.refresh()
-        except DcpError as error:
-            log.warning("a proxy that is back is not counted yet", node=here.node, error=str(error))
-            return
-        if not counted:  # something changed meanwhile: once more, with that
+
+    async def _seek_counting(self, here: Connected) -> None:
+        """Have the proxy counted on again, once it has the present state and can be asked."""
+        told = ""
+        while True:
             await self._clock.sleep(POLL_S)
-            here.wake.set()
+            wanted = self.wanted(here.node)
+            if wanted is None or here.node in self._counted() or not here.session.up_to_date(wanted):
+                continue
+            trouble = await self._trouble(here.node)
+            try:
+                if not trouble:
+                    await self._ledger.count(here.node, wanted.revision)
+                    await self.refresh()
+            except DcpError as error:
+                trouble = str(error)
+            if trouble and trouble != told:
+                log.warning("a proxy is connected but cannot be counted on", node=here.node, error=trouble)
+            told = trouble
 
     def _counted(self) -> frozenset[str]:
         return self._state.counted() if self._state is not None else frozenset()

@@ -76,7 +76,7 @@ class _Subscription:
     has: dict[str, str] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     tried: dict[str, Refusal] = field(default_factory=dict)
-    """What was refused and is sent once more."""
+    """What was refused, by itself or with others, and is sent once more, alone."""
     under_way: Response | None = None
     again: set[str] = field(default_factory=set)
     """Asked for while a response was under way: what that one brings does not count."""
@@ -149,6 +149,11 @@ class Session:
             and not self._lacks(LISTENERS, wanted.listeners)
         )
 
+    def up_to_date(self, wanted: Wanted) -> bool:
+        """Return whether the proxy can be counted on: settled, and no endpoints refused."""
+        known = self._types.get(ENDPOINTS)
+        return self.settled(wanted) and not (known is not None and known.refused)
+
     def _conclude(self, known: _Subscription, response: Response, error: str) -> None:
         changed = [name for name in response.resources if name in known.has]
         _conclude(known, response, error)
@@ -206,7 +211,7 @@ class Session:
     ) -> Iterator[Response]:
         if known.under_way is not None:
             return
-        changed = {name: one for name, one in resources.items() if not _has(known, name, one)}
+        changed = _at_once(known, {name: one for name, one in resources.items() if not _has(known, name, one)})
         if not (changed or removed) and (known.answered or type_url == ENDPOINTS):
             return
         self._count += 1
@@ -221,8 +226,19 @@ def _has(known: _Subscription, name: str, resource: Resource) -> bool:
     return known.has.get(name) == resource.version or (refused is not None and refused.version == resource.version)
 
 
+def _at_once(known: _Subscription, changed: dict[str, Resource]) -> dict[str, Resource]:
+    """Return what goes into one response: everything new, and only then what was refused before, one at a time."""
+    alone = [name for name, one in changed.items() if name in known.tried and known.tried[name].version == one.version]
+    fresh = {name: one for name, one in changed.items() if name not in alone}
+    return fresh or {name: changed[name] for name in alone[:1]}
+
+
 def _conclude(known: _Subscription, response: Response, error: str) -> None:
     named = {name for name in response.resources if error and re.search(rf"(^|[\s,'(]){re.escape(name)}\b", error)}
+    if error and not named and len(response.resources) > 1:
+        # Refused as a whole: sent one by one, so that one does not keep the others back.
+        known.tried |= {name: Refusal(one.version, error) for name, one in response.resources.items()}
+        return
     refused = (named or set(response.resources)) if error else set()
     for name, resource in response.resources.items():
         if name in known.again or not (known.wildcard or name in known.names):
@@ -233,6 +249,7 @@ def _conclude(known: _Subscription, response: Response, error: str) -> None:
             # Envoy applies what it can of a response that it refuses.
             known.has[name] = resource.version
             known.refused.pop(name, None)
+            known.tried.pop(name, None)
     for name in response.removed:
         if response.type_url == ENDPOINTS:
             known.has[name] = _ABSENT

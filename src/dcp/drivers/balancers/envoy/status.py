@@ -78,9 +78,10 @@ class Elsewhere:
 
 
 class Status:
-    """What one proxy answers. `name` is what errors call it."""
+    """What one proxy answers. `name` is what errors call it; `workers`, where given, how many threads it must have."""
 
-    def __init__(self, name: str, place: Place, clock: Clock) -> None:
+    def __init__(self, name: str, place: Place, clock: Clock, workers: int | None = None) -> None:
+        self._workers = workers
         self.name = name
         self._place = place
         self._clock = clock
@@ -95,6 +96,17 @@ class Status:
         except DriverError:
             return False
         return True
+
+    async def trouble(self) -> str:
+        """Return why the proxy cannot be counted on although it is connected; empty if it can."""
+        try:
+            has = await self._concurrency()
+            if self._workers is not None and has != self._workers:
+                return f"it runs with --concurrency {has}, and its bootstrap is for {self._workers}"
+            await self.pass_gate()
+        except DriverError as error:
+            return str(error)
+        return ""
 
     async def json(self, path: str, **query: str) -> dict[str, Any]:
         """Return an answer; DriverError if there is none or it is not one."""
@@ -135,7 +147,7 @@ class Status:
                 self._passed = begun
 
     async def _pass_gate(self) -> None:
-        workers = int((await self.json("/server_info"))["command_line_options"]["concurrency"])
+        workers = await self._concurrency()
         host, port = self._place.gate() or await self._find_gate()
         for attempt in range(_GATE_TRIES):
             try:
@@ -149,6 +161,9 @@ class Status:
                 await self._clock.sleep(_GATE_PAUSE_S)
             else:
                 return
+
+    async def _concurrency(self) -> int:
+        return int((await self.json("/server_info"))["command_line_options"]["concurrency"])
 
     async def _find_gate(self) -> tuple[str, int]:
         answer = await self.json("/listeners", format="json")
