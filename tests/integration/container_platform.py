@@ -34,6 +34,7 @@ class Platform:
         settings = yaml.safe_load(lab.platform_file.read_text())
         for host in settings["sources"][0]["hosts"]:
             host |= {"cpus": "1", "memory": "1G"}
+        settings["registry"] |= {"compare_s": 1}  # this lab's registries tell nobody of pushes
         ports = {"internal_ports": "17500-17599"}
         settings |= {"engine": ENGINE, "balancer": {**settings.get("balancer", {}), **ports}, **(changes or {})}
         self._config.write_text(yaml.safe_dump(settings))
@@ -58,10 +59,13 @@ class Platform:
 
     def end(self) -> None:
         """Remove every application, then end the controller."""
-        self.until(_removed)
         assert self._process is not None
-        self._process.terminate()
-        assert self._process.wait(timeout=30) == 0, self.log()
+        try:
+            self.until(_removed)
+        finally:
+            self._process.terminate()
+            code = self._process.wait(timeout=30)
+        assert code == 0, self.log()
 
     def ask(self, question: Callable[[Client], Any]) -> Any:
         """Return the answer of the controller."""

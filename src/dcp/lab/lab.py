@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -257,9 +258,10 @@ class Lab:
         hosts = host.folder / "etc/hosts"
         if not hosts.read_text():
             hosts.write_text(self._hosts_file(self.topology.site(host.site).registry_address))
-        trusted = host.folder / "etc/docker/certs.d" / self.registry_name
-        trusted.mkdir(parents=True, exist_ok=True)
-        write_whole(trusted / CA_FILE, self.client.ca.read_bytes())
+        for name in (self.registry_name, *(urlsplit(one.url).netloc for one in self.registries)):
+            trusted = host.folder / "etc/docker/certs.d" / name
+            trusted.mkdir(parents=True, exist_ok=True)
+            write_whole(trusted / CA_FILE, self.client.ca.read_bytes())
 
     def _hosts_file(self, registry_address: str) -> str:
         lines = ["127.0.0.1 localhost", f"{registry_address} {self.registry_name.partition(':')[0]}"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dcp.engine.context import Context, log
 from dcp.engine.warming.parts import Origins, WarmingParts
+from dcp.engine.warming.pulling import pull_from_any
 from dcp.hosts.model import Resources
 from dcp.images.warming.model import Mirror, as_pulled, pinned_digest
 from dcp.images.warming.ports import MirrorOrder, MirrorReport
@@ -123,7 +124,7 @@ class Mirroring:
         runtime = self.context.runtimes.of(mirror.host_id)
         image = as_pulled(self.parts.settings.mirror_image)
         if image and isinstance(runtime, ImageRuntime):
-            await runtime.pull(self.origins.pull_order(image, mirror.host_id, None))
+            await pull_from_any(runtime, self.origins.pull_orders(image, mirror.host_id, None))
         await runtime.start(self._order(mirror, image or self.parts.settings.mirror_image))
 
     async def stop(self, mirror: Mirror) -> bool:

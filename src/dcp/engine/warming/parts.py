@@ -1,6 +1,7 @@
 """What the engine is told about warming, and what only it can answer: from where, and with which rights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from dcp.engine.images.sites import ImageSites
 from dcp.engine.registry.identity import Refused
@@ -52,15 +53,25 @@ class Origins:
         """Return whether mirrors can bring this image: it is called by the one registry name."""
         return self.images is not None and self.images.has(ImageRef.parse(image))
 
-    def pull_order(self, image: str, host_id: str, mirror: Mirror | None) -> PullOrder:
-        """Return how a host pulls: from a mirror (its own by loopback, where engines need no TLS), or directly."""
+    def pull_orders(self, image: str, host_id: str, mirror: Mirror | None) -> tuple[PullOrder, ...]:
+        """Return how a host pulls, in the order to try: from a mirror, or from one copy after the other.
+
+        Its own mirror is reached by loopback, where engines need no TLS; a mirror goes on elsewhere by itself. Without
+        one, the one registry name comes first, which its site answers with its own copy, then the copies' addresses.
+        """
         ours = self.mirrored(image)
         name, password = self._host_credentials(host_id) if ours else ("", "")
         if mirror is not None:
             address = "127.0.0.1" if mirror.host_id == host_id else mirror.address
-            return PullOrder(image, f"{address}:{mirror.port}", name, Secret(password), insecure=True)
-        # The one registry name: the host's own site answers to it.
-        return PullOrder(image, username=name, password=Secret(password))
+            return (PullOrder(image, f"{address}:{mirror.port}", name, Secret(password), insecure=True),)
+        if not ours:
+            return (PullOrder(image),)
+        copies = [urlsplit(url) for url in self.registries()]
+        by_name = PullOrder(image, "", name, Secret(password))
+        return (
+            by_name,
+            *(replace(by_name, registry=copy.netloc, insecure=copy.scheme == "http") for copy in copies),
+        )
 
     def _host_credentials(self, host_id: str) -> tuple[str, str]:
         if self.tokens is None:

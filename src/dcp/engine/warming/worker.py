@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from dcp.engine.context import Context, log
 from dcp.engine.warming.mirroring import Mirroring
 from dcp.engine.warming.parts import Origins, WarmingParts, source_of
+from dcp.engine.warming.pulling import pull_from_any
 from dcp.engine.warming.round import Round
 from dcp.hosts.model import Host
 from dcp.hosts.states import HostState
@@ -250,7 +251,7 @@ class WarmingWorker:
         try:
             if not isinstance(runtime, ImageRuntime):
                 raise Rejected(f"the runtime of {row.host_id} has no images")
-            moved = await runtime.pull(self._origins.pull_order(row.image, row.host_id, mirror))
+            moved = await pull_from_any(runtime, self._origins.pull_orders(row.image, row.host_id, mirror))
             after = after_pull(row, self._context.clock.now(), moved)
             took_s = self._context.clock.now() - began
             words = f"{row.image} from {row.source} in {took_s:.1f} s, {moved} bytes"
