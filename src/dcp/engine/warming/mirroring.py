@@ -30,7 +30,7 @@ SECRETS = "/run/secrets"
 MEMORY_BYTES = 512 << 20
 CPU_MILLIS = 1000
 STOP_GRACE_S = 5.0
-SILENT_AFTER_S = 3.0
+SILENT_AFTER_S = 10.0
 """A mirror that does not answer for so long is gone round. Its children have gone on elsewhere by themselves before."""
 ASKED_AT_ONCE = 64
 
