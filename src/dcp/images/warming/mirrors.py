@@ -9,6 +9,8 @@ from dcp.images.warming.model import Estimate, HostImage, Mirror, MirrorStep, Wa
 from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.images.warming.tree import plan_trees
 
+PREFIX = "dcp.mirror-"
+"""With a dot, which no service may have in its name: no instance is ever called like a mirror."""
 START_TRIES = 5
 IN_USE = frozenset({MirrorState.STARTING, MirrorState.READY})
 
@@ -84,7 +86,7 @@ def _new_mirrors(
     steps = []
     for number, host in enumerate(wanted, view.last_mirror + 1):
         mirror = Mirror(
-            id=f"mirror-{number}",
+            id=f"{PREFIX}{number}",
             site=view.site,
             host_id=host.id,
             state=MirrorState.STARTING,
