@@ -228,11 +228,15 @@ class EnvoyFleetRig(EnvoyRig):
             await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
-        """End all three; the two elsewhere are started again, as service managers do."""
+        """End all three; the two elsewhere are started again, as service managers do, and find the controller."""
         for proxy in self._options.proxies:
             await self._remotes.kill(proxy.node)
         await super().kill()
         await self._remotes.start_all()
+        routes = (await StoredEdge(self._database, self.clock).load()).routes
+        for proxy in self._options.proxies:
+            for route in routes:
+                await _listens(proxy.listen_address, route.listen_port)
 
     @contextmanager
     def occupied(self, port: int) -> Iterator[None]:
@@ -240,6 +244,18 @@ class EnvoyFleetRig(EnvoyRig):
             for address in (LOOPBACK, *(proxy.listen_address for proxy in self._options.proxies)):
                 stack.enter_context(socket.create_server((address, port)))
             yield
+
+
+async def _listens(address: str, port: int) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(address, port)
+            except OSError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            return
 
 
 @pytest.fixture(scope="module")
