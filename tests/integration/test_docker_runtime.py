@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
@@ -15,7 +16,9 @@ from dcp.drivers.runtimes.docker.runtime import DockerRuntime
 from dcp.hosts.model import Resources
 from dcp.kernel.clock import SystemClock
 from dcp.kernel.errors import DriverError, Rejected, Unreachable
+from dcp.lab.images import build_ballast
 from dcp.lab.lab import Lab
+from dcp.lab.rooms import enter
 from dcp.orchestration.services.container import (
     ContainerSpec,
     LogOptions,
@@ -368,10 +371,10 @@ async def gone(runtime: DockerRuntime, instance_id: str) -> bool:
     return await runtime.observe(instance_id) is None
 
 
-async def push(lab: Lab, tag: str) -> str:
-    """Put busybox into the registry of h1's site as `team/TAG`; return its reference with digest."""
+async def push(lab: Lab, tag: str, image: str = "lab/busybox") -> str:
+    """Put an image into the registry of h1's site as `team/TAG`; return its reference with digest."""
     name = f"{lab.registry_name}/team/{tag}"
-    await engine(lab, "h1", "POST", f"/images/lab/busybox/tag?repo={name}&tag=v1")
+    await engine(lab, "h1", "POST", f"/images/{image}/tag?repo={name}&tag=v1")
     said = await engine(lab, "h1", "POST", f"/images/{name}/push?tag=v1", headers={"X-Registry-Auth": "e30="})
     digest = next(line for line in said.splitlines() if "Digest" in line)
     await engine(lab, "h1", "DELETE", f"/images/{name}:v1")
@@ -439,3 +442,71 @@ async def test_a_pull_that_fails_says_why(lab: Lab, tmp_path: Path):
             assert not isinstance(caught.value, Rejected)
         finally:
             await lab.start_registry("s1")
+
+
+LYING_REGISTRY = """
+import hashlib, http.server, json
+config = {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 2, "digest": "sha256:" + "1" * 64}
+kind = "application/vnd.docker.distribution.manifest.v2+json"
+body = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": []}).encode()
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Docker-Content-Digest", "sha256:" + hashlib.sha256(body).hexdigest())
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+    do_HEAD = do_GET
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", 5999), Answer).serve_forever()
+"""
+
+
+async def test_content_that_is_not_what_its_digest_says_is_not_taken(lab: Lab, tmp_path: Path):
+    """A registry on the host itself, which engines trust without TLS, gives something else than it was asked for."""
+    liar = await asyncio.create_subprocess_exec(
+        *enter(lab.host("h2"), lab.topology), sys.executable, "-c", LYING_REGISTRY, start_new_session=True
+    )
+    try:
+        async with on_h2(lab, tmp_path) as runtime:
+            order_of_lies = PullOrder(f"registry.example/team/lie@sha256:{'a' * 64}", "127.0.0.1:5999")
+
+            async def refused() -> bool:
+                try:
+                    await runtime.pull(order_of_lies)
+                except Rejected as error:
+                    return "wrong-digest" in str(error)
+                except DriverError as error:
+                    assert "registry-down" in str(error), "it does not listen yet"
+                return False
+
+            await wait_until(refused)
+            assert await runtime.images() == ()
+    finally:
+        liar.kill()
+        await liar.wait()
+
+
+async def test_a_full_disk_is_said_and_the_pull_succeeds_once_there_is_room(lab: Lab, tmp_path: Path):
+    archive = tmp_path / "ballast.tar"
+    build_ballast(archive, "lab/ballast:latest", [3 << 20], seed=1)
+    await lab.load(archive, ["h1"])
+    image = await push(lab, "ballast", "lab/ballast")
+    # Engines put what they download there first.
+    downloads = str(lab.host("h2").data / "tmp")
+    await lab.run_on("h2", "mount", "-t", "tmpfs", "-o", "size=256k", "full", downloads)
+    async with on_h2(lab, tmp_path) as runtime:
+        try:
+            with pytest.raises(DriverError, match="disk-full") as caught:
+                await runtime.pull(PullOrder(image))
+            assert not isinstance(caught.value, Rejected)
+        finally:
+            await lab.run_on("h2", "umount", "--lazy", downloads)
+        assert await runtime.pull(PullOrder(image)) > 3_000_000
+        assert (await runtime.start(replace(order("a"), host_id="h2", image=image))).running
+        await remove_all(runtime)
+        await runtime.remove_image(image)
+    await engine(lab, "h1", "DELETE", "/images/lab/ballast?force=1")

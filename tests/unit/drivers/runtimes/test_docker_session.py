@@ -332,12 +332,14 @@ async def test_a_pull_counts_what_came_and_names_the_image(engine: ScriptedEngin
     engine.progress = [
         {"status": "Pulling fs layer", "id": "l1"},
         {**down, "id": "l1", "progressDetail": {"current": 10, "total": 40}},
-        {**down, "id": "l1", "progressDetail": {"current": 40, "total": 40}},
         {**down, "id": "l2", "progressDetail": {"current": 2, "total": 2}},
+        {"status": "Download complete", "id": "l1"},
+        {"status": "Extracting", "id": "l3", "progressDetail": {"current": 1, "total": 300}},
+        {"status": "Already exists", "id": "l0"},
         {"status": "Pull complete", "id": "l2"},
     ]
     wanted = PullOrder(f"registry.example/team/shop@{DIGEST}", "10.0.0.1:5001", "robot")
-    assert await runtime.pull(wanted) == 42
+    assert await runtime.pull(wanted) == 342
     pulled, named = engine.bodies
     assert (pulled["fromImage"], pulled["tag"]) == ("10.0.0.1:5001/team/shop", DIGEST)
     assert pulled["auth"]

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dcp.drivers.runtimes.docker.api import EngineApi, EngineRefused
@@ -74,7 +75,7 @@ class Pulling:
 
     async def _transfer(self, api: EngineApi, order: PullOrder, source: str, digest: str) -> int:
         params = {"fromImage": source, "tag": digest}
-        layers: dict[str, int] = {}
+        layers: dict[str, _Layer] = {}
         try:
             async with api.lines(
                 "POST", "/images/create", params=params, headers=_authority(order), silence_s=SILENCE_S
@@ -87,7 +88,7 @@ class Pulling:
             raise translate_pull(order.image, error.message) from error
         except Unreachable as error:
             raise DriverError(f"{order.image}: the pull broke off: {error}") from error
-        return sum(layers.values())
+        return sum(layer.came for layer in layers.values())
 
     async def _inspect_pulled(self, api: EngineApi, order: PullOrder, reference: str) -> Mapping[str, Any]:
         try:
@@ -141,8 +142,20 @@ def _authority(order: PullOrder) -> dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(words).encode()).decode()}
 
 
-def _count(event: Mapping[str, Any], layers: dict[str, int]) -> None:
-    """Count the most that was reported of each layer, as the engine repeats and restarts its reports."""
-    if event.get("status") == "Downloading" and (current := (event.get("progressDetail") or {}).get("current")):
-        layer = str(event.get("id", ""))
-        layers[layer] = max(layers.get(layer, 0), int(current))
+@dataclass(slots=True)
+class _Layer:
+    """How much of a layer is known to have come, and how large it is."""
+
+    came: int = 0
+    size: int = 0
+
+
+def _count(event: Mapping[str, Any], layers: dict[str, _Layer]) -> None:
+    """Note what an event says of its layer. Engines report seldom: a small layer shows its size only when unpacked."""
+    status, detail = event.get("status", ""), event.get("progressDetail") or {}
+    if status in ("Downloading", "Extracting") and "current" in detail:
+        layer = layers.setdefault(str(event.get("id", "")), _Layer())
+        layer.size = max(layer.size, int(detail.get("total", 0)))
+        layer.came = max(layer.came, int(detail["current"]) if status == "Downloading" else layer.size)
+    elif status == "Download complete" and (known := layers.get(str(event.get("id", "")))):
+        known.came = max(known.came, known.size)
