@@ -198,8 +198,8 @@ def test_down_where_there_is_no_lab_says_so_and_makes_nothing(place: Place):
 
 async def test_a_name_or_a_network_that_another_lab_has_is_refused(place: Place, tmp_path: Path):
     await place.lab.up()
-    with_the_name = Lab(place.spec, tmp_path / "other")
-    with_the_network = Lab(LabSpec(name="t-x", hosts=1, octet=place.octet), tmp_path / "another")
+    with_the_name = Lab(place.spec, tmp_path / "a")
+    with_the_network = Lab(LabSpec(name="t-x", hosts=1, octet=place.octet), tmp_path / "b")
     for other in (with_the_name, with_the_network):
         with pytest.raises(Conflict, match=r"there is a lab|is taken"):
             await other.up()
@@ -207,7 +207,7 @@ async def test_a_name_or_a_network_that_another_lab_has_is_refused(place: Place,
     with pytest.raises(Conflict, match="is called"):
         await remove(place.directory, "t-x")
     with pytest.raises(Conflict, match=r"the lab .* is in"):
-        await remove(tmp_path / "other", place.name)
+        await remove(tmp_path / "a", place.name)
     assert all([await place.lab.engine_answers(host.name) for host in place.lab.hosts])
 
 

@@ -13,8 +13,8 @@ NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,8}[a-z0-9])?")
 MAX_HOSTS = 120
 MAX_SITES = 100
 MAX_HOSTS_OF_SITE = 100
-MAX_SOCKET_PATH = 100
-"""A unix socket's path has 107 bytes at most; `/hosts/h120/docker.sock` and some room."""
+MAX_SOCKET_PATH = 107
+"""Bytes in the path of a unix socket (unix(7)); the longest is `/hosts/h120/docker.sock` below the directory."""
 DEFAULT_PARENT = Path("/var/lib/dcp-lab")
 
 
