@@ -52,5 +52,11 @@ def run_virtual(work: Coroutine[Any, Any, T]) -> T:
 
 def _report_all_but_crashes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Tasks of a dead controller end with SimulatedCrash and nobody awaits them: that is meant."""
-    if not isinstance(context.get("exception"), SimulatedCrash):
+    if not _only_crashes(context.get("exception")):
         loop.default_exception_handler(context)
+
+
+def _only_crashes(error: BaseException | None) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only_crashes(inner) for inner in error.exceptions)
+    return isinstance(error, SimulatedCrash)

@@ -71,6 +71,10 @@ class FakeRegistry:
         """Return what is stored below a repository, by digest."""
         return dict(self._repositories.get(repository, _Repository()).blobs)
 
+    def digests_of(self, repository: str) -> tuple[str, ...]:
+        """Return the manifests that are stored below a repository."""
+        return tuple(sorted(self._repositories.get(repository, _Repository()).manifests))
+
     # The contract.
 
     async def resolve(self, repository: str, reference: str) -> str | None:
