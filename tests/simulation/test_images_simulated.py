@@ -83,12 +83,15 @@ class World:
     database: InlineDatabase = field(default_factory=InlineDatabase)
     acknowledged: set[tuple[str, str]] = field(default_factory=set)
     pushed: dict[str, Manifest] = field(default_factory=dict)
+    last: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What each tag was last pushed as, where every push is told at once."""
     crashes: int = 0
     wipes: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.registries = {site.name: FakeRegistry(self.clock, site.registry_url) for site in SITES}
+        self.tells_all = self.seed % 2 == 0
         self._calm = False
 
     async def controllers(self) -> None:
@@ -145,10 +148,16 @@ class World:
         manifest, blobs = self.make_image()
         self.registries[site].put_image(repository, tag, manifest, blobs)
         self.pushed[manifest.digest] = manifest
-        if self.random.random() < 0.8:
-            told = ImagePush(f"e{len(self.pushed)}", site, repository, PUSH, self.clock.now(), tag, manifest.digest)
+        if self.tells_all:
+            self.last[repository, tag] = manifest.digest
+            await self.tell(site, repository, tag, manifest)
+        elif self.random.random() < 0.8:
             await self.clock.sleep(self.random.uniform(0.0, 3.0))
-            await self.database.write(lambda connection: pushes.add(connection, [told]))
+            await self.tell(site, repository, tag, manifest)
+
+    async def tell(self, site: str, repository: str, tag: str, manifest: Manifest) -> None:
+        told = ImagePush(f"e{manifest.digest}", site, repository, PUSH, self.clock.now(), tag, manifest.digest)
+        await self.database.write(lambda connection: pushes.add(connection, [told]))
 
     def make_image(self) -> tuple[Manifest, dict[str, bytes]]:
         base = hashlib.shake_256(b"base%d" % self.random.randint(0, 2)).digest(200_000)
@@ -201,7 +210,9 @@ class World:
                         return f"{name} says {found} for {head}"
         return ""
 
-    def check(self) -> None:
+    async def check(self) -> None:
+        heads = {(head.repository, head.tag): head.digest for head in await self.database.read(images.heads)}
+        assert not self.tells_all or heads == self.last, "a tag means something else than its last push"
         for name, registry in self.registries.items():
             held = {(repository, digest): blobs for repository, digest, blobs in everything(registry)}
             missing = self.acknowledged - set(held)
@@ -231,7 +242,7 @@ async def live(seed: int) -> World:
         await world.clock.sleep(1.0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    world.check()
+    await world.check()
     world.database.close()
     return world
 
