@@ -130,6 +130,8 @@ def _source(row: HostImage, view: WarmingView, way: Way, ready: Iterable[Mirror]
     settings = view.settings
     if way == Way.DIRECT or not is_mirrored(row, view):
         return REGISTRY if busy[REGISTRY] < settings.direct_pulls else ""
+    if _mirrors_failed(row):
+        return REGISTRY if busy[REGISTRY] < settings.direct_pulls else ""
     own = next((mirror for mirror in ready if mirror.host_id == row.host_id), None)
     if own is not None and (way == Way.PEERS or (own.id, row.image) in view.flowing):
         return own.id
@@ -141,6 +143,14 @@ def _source(row: HostImage, view: WarmingView, way: Way, ready: Iterable[Mirror]
     if not list(ready) and waited_s > settings.mirror_wait_s and busy[REGISTRY] < settings.direct_pulls:
         return REGISTRY
     return ""
+
+
+def _mirrors_failed(row: HostImage) -> bool:
+    """Return whether it is the registry's turn: after two failures, and then every second time.
+
+    An engine may refuse what stands between it and the registry, such as a mirror of another host over plain HTTP.
+    """
+    return row.attempts >= 2 and row.attempts % 2 == 0 and row.reason not in WORD_OF_IMAGE
 
 
 def is_mirrored(row: HostImage, view: WarmingView) -> bool:

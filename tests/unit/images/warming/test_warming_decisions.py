@@ -216,3 +216,21 @@ def test_a_host_that_fails_while_others_get_it_is_excluded() -> None:
         site.fail_pull("host-1", "pull-failed")
     site.step()
     assert site.states() == {"excluded": 1, "present": 1}
+
+
+def test_a_host_that_cannot_pull_from_mirrors_turns_to_the_registry() -> None:
+    site = Site(hosts(10), FEW)
+    site.step()
+    site.all_answer()
+    sources = []
+    for _ in range(4):
+        while ("host-1", IMAGE) not in site.pulling:
+            site.step(5.0)
+            for host_id, image in [key for key in site.pulling if key[0] != "host-1"]:
+                site.flowing.add((site.pulling.pop((host_id, image)), image))
+                site.rows.pop((host_id, image))
+                site.need(host_id)
+        sources.append(site.pulling["host-1", IMAGE])
+        site.fail_pull("host-1", "pull-failed")
+    assert sources[0] in site.mirrors
+    assert sources[2] == REGISTRY
