@@ -50,30 +50,40 @@ class Fleet:
         return await asyncio.gather(*(question(self._statuses[node]) for node in await self.members()))
 
     async def accepted(
-        self, connected: Callable[[Connected], bool], elsewhere: Callable[[str, Status], Awaitable[bool]], what: str
+        self,
+        connected: Callable[[Connected], bool],
+        elsewhere: Callable[[str, Status], Awaitable[bool]],
+        what: str,
+        more_s: float = 0.0,
     ) -> None:
         """Return once all have accepted, their workers included.
 
         `connected` looks at the stream of a proxy that is connected here and may raise DriverError for one that
-        refused; `elsewhere` asks a proxy. DriverError: one that must not be away has not accepted in time.
+        refused; `elsewhere` asks a proxy. `more_s` is added to what a proxy has time for. DriverError: one that must
+        not be away has not accepted in time.
         """
         confirmed: set[str] = set()
         while waiting := [node for node in await self.members() if node not in confirmed]:
-            outcomes = await asyncio.gather(*(self._one(node, connected, elsewhere) for node in waiting))
+            outcomes = await asyncio.gather(
+                *(self._one(node, connected, elsewhere, self._bound_s(node) + more_s) for node in waiting)
+            )
             late = [node for node, accepted in zip(waiting, outcomes, strict=True) if not accepted]
             confirmed |= set(waiting) - set(late)
             if late and (EMBEDDED in late or not confirmed):
-                bound_s = self._bound_s(late[0])
+                bound_s = self._bound_s(late[0]) + more_s
                 raise DriverError(f"{self._statuses[late[0]].name} has not taken over {what} in {bound_s:g} s")
             for node in late:
-                await self._ledger.discount(node, f"it has not taken over {what} in {self._options.away_after_s:g} s")
+                await self._ledger.discount(node, f"it has not taken over {what} in {self._bound_s(node) + more_s:g} s")
 
     async def embedded_accepted(
-        self, connected: Callable[[Connected], bool], elsewhere: Callable[[str, Status], Awaitable[bool]]
+        self,
+        connected: Callable[[Connected], bool],
+        elsewhere: Callable[[str, Status], Awaitable[bool]],
+        more_s: float = 0.0,
     ) -> bool:
         """Return whether the embedded proxy accepts within its bound; its workers are not asked."""
         try:
-            async with asyncio.timeout(EMBEDDED_BOUND_S):
+            async with asyncio.timeout(EMBEDDED_BOUND_S + more_s):
                 while not await self._has_accepted(EMBEDDED, connected, elsewhere):
                     await self._server.moved(_ASK_AGAIN_S)
         except TimeoutError:
@@ -95,11 +105,15 @@ class Fleet:
         return EMBEDDED_BOUND_S if node == EMBEDDED else self._options.away_after_s
 
     async def _one(
-        self, node: str, connected: Callable[[Connected], bool], elsewhere: Callable[[str, Status], Awaitable[bool]]
+        self,
+        node: str,
+        connected: Callable[[Connected], bool],
+        elsewhere: Callable[[str, Status], Awaitable[bool]],
+        bound_s: float,
     ) -> bool:
         status = self._statuses[node]
         try:
-            async with asyncio.timeout(self._bound_s(node)):
+            async with asyncio.timeout(bound_s):
                 while not await self._has_accepted(node, connected, elsewhere):
                     await self._server.moved(_ASK_AGAIN_S)
                 await self._caught_up(status, give_up=node == EMBEDDED)

@@ -1,6 +1,5 @@
 """Between our values and Envoy's protobuf messages: the only module that imports them."""
 
-from collections.abc import Mapping
 from typing import Any
 
 # Every message inside a document is found by its name, so its module has to be loaded.
@@ -33,6 +32,9 @@ LOADED = (
     tls_pb2,
     http_protocol_options_pb2,
 )
+_KEPT = 4096
+_packed: dict[tuple[str, str, str], Any] = {}
+"""By type, name and version, which stands for the content: what one proxy is sent goes to the next as well."""
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
 
@@ -56,15 +58,17 @@ def write_response(response: Response) -> bytes:
         type_url=response.type_url,
         nonce=response.nonce,
         removed_resources=response.removed,
-        resources=[_resource(name, one) for name, one in response.resources.items()],
+        resources=[_resource(response.type_url, name, one) for name, one in response.resources.items()],
     )
     return bytes(message.SerializeToString())
 
 
-def _resource(name: str, resource: Resource) -> Any:
-    return discovery_pb2.Resource(name=name, version=resource.version, resource=packed(resource.document))
-
-
-def packed(document: Mapping[str, Any]) -> Any:
-    """Return a document, which names its type, as a protobuf Any."""
-    return json_format.ParseDict(document, any_pb2.Any())
+def _resource(type_url: str, name: str, resource: Resource) -> Any:
+    key = (type_url, name, resource.version)
+    packed = _packed.get(key)
+    if packed is None:
+        packed = json_format.ParseDict(resource.document, any_pb2.Any())
+        _packed[key] = packed
+        while len(_packed) > _KEPT:
+            del _packed[next(iter(_packed))]
+    return discovery_pb2.Resource(name=name, version=resource.version, resource=packed)

@@ -16,6 +16,9 @@ from dcp.kernel.errors import DriverError, Unavailable
 from dcp.orchestration.traffic.edge import EdgeState
 from dcp.orchestration.traffic.model import Route
 
+_ROUTE_S = 0.02
+"""A proxy has so much more time for each route: a thousand new ones take seconds."""
+
 
 class Routing:
     """Waits for routes, and has proxies try again what another program was in the way of."""
@@ -30,13 +33,14 @@ class Routing:
         self._retry_free()
         self._server.retry_refused(lambda node: node != EMBEDDED)
         refused: dict[str, tuple[Route, str]] = {}
-        await self._fleet.accepted(*self._conditions(state, refused), "its routes")
+        more_s = _ROUTE_S * len(state.routes)
+        await self._fleet.accepted(*self._conditions(state, refused), "its routes", more_s)
         _raise_unbound(refused)
 
     async def embedded_in_force(self, state: EdgeState) -> None:
         """Return when the embedded proxy listens as the state says, or has refused. DriverError: it does neither."""
         self._retry_free()
-        if not await self._fleet.embedded_accepted(*self._conditions(state, {})):
+        if not await self._fleet.embedded_accepted(*self._conditions(state, {}), _ROUTE_S * len(state.routes)):
             raise DriverError("the proxy runs but has not taken over its routes")
 
     def _conditions(
