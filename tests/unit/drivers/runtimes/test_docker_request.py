@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from dcp.drivers.runtimes.docker import seen
 from dcp.drivers.runtimes.docker.api import EngineRefused
-from dcp.drivers.runtimes.docker.forwarding import ssh_command
+from dcp.drivers.runtimes.docker.forwarding import Forwarding, remove_leftovers, ssh_command
 from dcp.drivers.runtimes.docker.image_names import digest_of, name_of
 from dcp.drivers.runtimes.docker.kept_logs import MAX_LINES, MAX_LOGS, KeptLogs
 from dcp.drivers.runtimes.docker.log_text import lines_of
@@ -20,7 +21,7 @@ from dcp.drivers.runtimes.docker.refusals import translate
 from dcp.drivers.runtimes.docker.request import Given, check_order, creation, digest
 from dcp.drivers.runtimes.docker.secrets import archive, folders
 from dcp.hosts.model import Resources
-from dcp.kernel.errors import DriverError, Rejected
+from dcp.kernel.errors import DriverError, Rejected, Unreachable
 from dcp.orchestration.services.container import (
     ContainerSpec,
     LogOptions,
@@ -231,3 +232,16 @@ def test_ssh_asks_for_no_password_and_ends_with_us():
     assert "/s/x.sock:/run/docker.sock" in line and line[line.index("-p") + 1] == "2222"
     other = ssh_command(urlsplit("ssh://h1/srv/docker.sock"), Path("/s/x.sock"))
     assert "/s/x.sock:/srv/docker.sock" in other and other[-2] == "h1" and "-p" not in other
+
+
+def test_sockets_of_dead_processes_are_removed(tmp_path: Path):
+    dead, own = tmp_path / f"{2**22 + 1}-abc.sock", tmp_path / f"{os.getpid()}-abc.sock"
+    dead.touch()
+    own.touch()
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [own]
+
+
+async def test_a_path_that_is_too_long_for_a_socket_is_said(tmp_path: Path):
+    with pytest.raises(Unreachable, match="too long"):
+        await Forwarding("ssh://root@10.0.0.1", tmp_path / ("x" * 90)).open()

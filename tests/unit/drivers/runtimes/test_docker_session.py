@@ -49,7 +49,8 @@ def make(engine: ScriptedEngine, folder: Path, **shared: Any) -> tuple[DockerRun
     everything = Shared(
         owner="me",
         clock=SystemClock(),
-        ways=Ways(folder / "ssh", None, settings.calls_per_host),
+        ways=Ways(None, settings.calls_per_host),
+        sockets=folder / "ssh",
         ports=settings.ports,
         opening=asyncio.Semaphore(4),
         random=random.Random(1),

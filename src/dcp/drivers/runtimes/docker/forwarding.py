@@ -6,6 +6,7 @@ remote command `cat` ends, and with it the connection.
 
 import asyncio
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -14,6 +15,8 @@ from dcp.kernel.errors import Unreachable
 
 REMOTE_SOCKET = "/run/docker.sock"
 OPEN_S = 4.0
+MAX_SOCKET_PATH = 104
+"""The kernel takes 107 bytes."""
 _POLL_S = 0.02
 
 
@@ -24,11 +27,14 @@ class Forwarding:
         self._engine = engine
         self._url = urlsplit(engine)
         name = hashlib.sha256(f"{engine} {id(self)}".encode()).hexdigest()[:12]
-        self._socket = folder / f"{name}.sock"
+        self._socket = folder / f"{os.getpid()}-{name}.sock"
         self._process: asyncio.subprocess.Process | None = None
 
     async def open(self) -> Path:
         """Return the local socket once connections to it are forwarded. Raises Unreachable with what SSH said."""
+        if len(str(self._socket)) > MAX_SOCKET_PATH:
+            hint = "use a state directory with a shorter path"
+            raise Unreachable(f"{self._engine}: {self._socket} is too long for a socket", hint=hint)
         self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
@@ -64,6 +70,13 @@ class Forwarding:
         assert self._process is not None and self._process.stderr is not None
         text = (await self._process.stderr.read()).decode(errors="replace").strip()
         return text.splitlines()[-1] if text else f"ssh ended with {self._process.returncode}"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the sockets of processes that are no more."""
+    for socket in folder.glob("*.sock"):
+        if not Path("/proc", socket.name.partition("-")[0]).exists():
+            socket.unlink(missing_ok=True)
 
 
 def ssh_command(url: SplitResult, socket: Path) -> tuple[str, ...]:

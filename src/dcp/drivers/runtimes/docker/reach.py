@@ -32,13 +32,12 @@ class Way:
 class Ways:
     """Opens ways to engines by their URLs."""
 
-    def __init__(self, folder: Path, tls: TlsChoice | None, calls_at_once: int) -> None:
-        self._folder = folder
+    def __init__(self, tls: TlsChoice | None, calls_at_once: int) -> None:
         self._context = _tls_context(tls) if tls is not None else None
         self._calls_at_once = calls_at_once
 
-    async def open(self, engine: str) -> Way:
-        """Return a way to the engine; over SSH it is forwarded first. Raises Unreachable."""
+    async def open(self, engine: str, sockets: Path) -> Way:
+        """Return a way to the engine; over SSH it is forwarded first, to a socket in `sockets`. Raises Unreachable."""
         url = urlsplit(engine)
         if url.scheme == "unix":
             return Way(self._over_socket(engine, url.path))
@@ -49,7 +48,7 @@ class Ways:
                 connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S, ssl=self._context)
             return Way(EngineApi(engine, connector, f"{scheme}://{url.netloc}", calls_at_once=self._calls_at_once))
         if url.scheme == "ssh":
-            forwarding = Forwarding(engine, self._folder)
+            forwarding = Forwarding(engine, sockets)
             socket = await forwarding.open()
             return Way(self._over_socket(engine, str(socket)), forwarding)
         raise Unreachable(f"{engine}: no way to such an engine", hint="unix://, tcp:// or ssh://")

@@ -12,6 +12,7 @@ import aiohttp
 
 from dcp.drivers.runtimes.docker.api import EngineRefused
 from dcp.drivers.runtimes.docker.choices import Choices
+from dcp.drivers.runtimes.docker.forwarding import remove_leftovers
 from dcp.drivers.runtimes.docker.kept_logs import KeptLogs
 from dcp.drivers.runtimes.docker.reach import Ways
 from dcp.drivers.runtimes.docker.runtime import DockerRuntime
@@ -23,6 +24,7 @@ from dcp.orchestration.services.ports import EngineState, HostEngine, HostImage,
 
 OPENING_AT_ONCE = 64
 PROBE_S = 3.0
+SSH_FOLDER = "ssh"
 
 
 class DockerRuntimes:
@@ -35,7 +37,8 @@ class DockerRuntimes:
         self._directory = directory
         self._clock = clock
         self._logs = KeptLogs(directory / "logs")
-        self._ways = Ways(directory / "ssh", settings.tls, settings.calls_per_host)
+        self._ways = Ways(settings.tls, settings.calls_per_host)
+        remove_leftovers(directory / SSH_FOLDER)
         self._shared: Shared | None = None
         self._http: aiohttp.ClientSession | None = None
         self._runtimes: dict[str, DockerRuntime] = {}
@@ -94,6 +97,7 @@ class DockerRuntimes:
                 owner=self.owner,
                 clock=self._clock,
                 ways=self._ways,
+                sockets=self._directory / SSH_FOLDER,
                 ports=self._settings.ports,
                 opening=asyncio.Semaphore(OPENING_AT_ONCE),
                 random=random.Random(secrets.randbits(64)),
@@ -109,18 +113,19 @@ class DockerRuntimes:
 
 def engine_probe(settings: Choices) -> Callable[[str], Awaitable[bool]]:
     """Return what asks whether the engine at a URL answers, within 3 s."""
-    ways: list[Ways] = []
+    found: list[Ways] = []
 
     async def ask(engine: str) -> bool:
         try:
-            if not ways:
-                ways.append(Ways(Path(tempfile.mkdtemp(prefix="dcp-ssh-")), settings.tls, 1))
-            async with asyncio.timeout(PROBE_S):
-                way = await ways[0].open(engine)
-                try:
-                    await way.api.ping(PROBE_S)
-                finally:
-                    await way.aclose()
+            if not found:
+                found.append(Ways(settings.tls, 1))
+            with tempfile.TemporaryDirectory(prefix="dcp-ssh-") as folder:
+                async with asyncio.timeout(PROBE_S):
+                    way = await found[0].open(engine, Path(folder))
+                    try:
+                        await way.api.ping(PROBE_S)
+                    finally:
+                        await way.aclose()
         except (DcpError, EngineRefused, OSError, TimeoutError, ValueError):
             return False
         return True

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from dcp.drivers.runtimes.docker.api import ANSWER_S, EngineApi, EngineRefused, Spent
@@ -49,6 +50,8 @@ class Shared:
     owner: str
     clock: Clock
     ways: Ways
+    sockets: Path
+    """Folder of forwarded sockets."""
     ports: tuple[int, int]
     opening: asyncio.Semaphore
     """So many connections are opened and listed at once."""
@@ -182,7 +185,7 @@ class Session:
 
     async def _connect_and_follow(self) -> None:
         async with self.shared.opening:
-            way = self._way = await self.shared.ways.open(self.host.engine)
+            way = self._way = await self.shared.ways.open(self.host.engine, self.shared.sockets)
             way.api.spent = self.spent
             await way.api.ping(self.shared.answer_s)
             await self._learn(way.api)
