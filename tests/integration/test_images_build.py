@@ -162,11 +162,12 @@ def test_who_may_not_push_is_denied_and_nothing_is_kept(builder: Builder):
         ("FROM scratch\n", "shop/bad:1", ["--file", "Other"], "has no Other"),
         ("FROM scratch\n", "shop/bad:1", ["--build-arg", "x"], "NAME=VALUE"),
         ("FROM scratch\n", "shop/bad:1", ["--on", "unix:///absent.sock"], "cannot be reached"),
+        ("FROM scratch\n", "shop/bad:1", ["--on", "local-1"], "no host with an engine"),
     ],
 )
 def test_what_cannot_be_built_says_why(builder: Builder, file: str, tag: str, words: list[str], said: str):
     builder.write("bad/Dockerfile", file)
-    code = 2 if said in ("--tag", "not a name in", "has no Other", "NAME=VALUE") else 1
+    code = 2 if said in ("--tag", "not a name in", "has no Other", "NAME=VALUE", "no host with an engine") else 1
     assert said in builder.build(f"{builder.folder}/bad", tag, *words, fails=code)
 
 

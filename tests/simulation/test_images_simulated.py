@@ -41,7 +41,7 @@ SITES = (
     Site("west", SiteRole.MASTER, "fake://west"),
     Site("cloud", SiteRole.FOLLOWER, "fake://cloud", follows="west"),
 )
-SEEDS = int(os.environ.get("DCP_IMAGE_SEEDS", "30" if os.environ.get("CI") else "10"))
+SEEDS = int(os.environ.get("DCP_IMAGE_SEEDS", "20" if os.environ.get("CI") else "10"))
 BATCH = 5
 BUSY_S = 90.0
 SETTLE_S = 900.0

@@ -35,7 +35,9 @@ def build(
     source: Annotated[str, typer.Argument(help="A folder, or a git address: URL#REF:FOLDER.")],
     tag: Annotated[str, typer.Option("--tag", help="What to call it: PROJECT/NAME:TAG.")],
     file: Annotated[str, typer.Option("--file", help="The Dockerfile, below the folder.")] = "Dockerfile",
-    on: Annotated[str, typer.Option("--on", envvar="DOCKER_HOST", help="The engine that builds.")] = DEFAULT_ENGINE,
+    on: Annotated[
+        str, typer.Option("--on", envvar="DOCKER_HOST", help="The engine that builds: a URL, or a host.")
+    ] = DEFAULT_ENGINE,
     layer: Annotated[
         ImageLayer | None, typer.Option(help="What it is, where its Dockerfile does not say: label dcp.layer.")
     ] = None,
@@ -57,7 +59,7 @@ def build(
         arguments = _arguments(build_arg or [])
         log = _Log(show=not json)
         began = clock.now()
-        engine = EngineBuilder(on)
+        engine = EngineBuilder(_engine(api, on))
         try:
             digest, base = _build(engine, found, ref, file, layer, arguments, _credentials(registry, username), log)
         finally:
@@ -145,6 +147,19 @@ def _print(record: Json, report: Json | None, *, json: bool) -> None:
         print_result("what changed is not known yet: see `dcp images diff`")
         return
     print_result(difference_table(report))
+
+
+def _engine(api: Client, on: str) -> str:
+    """Return the address of an engine that is named by it or by its host."""
+    if "://" in on:
+        return on
+    for host in api.hosts()["hosts"]:
+        if host["id"] == on and host["engine"]:
+            return str(host["engine"])
+    problem = Problem(
+        "--on", f"no host with an engine is called {on}", "an address such as unix:///var/run/docker.sock"
+    )
+    raise InvalidInput((problem,))
 
 
 def _head(api: Client, ref: ImageRef) -> str:
