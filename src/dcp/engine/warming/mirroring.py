@@ -33,6 +33,8 @@ STOP_GRACE_S = 5.0
 SILENT_AFTER_S = 10.0
 """A mirror that does not answer for so long is gone round. Its children have gone on elsewhere by themselves before."""
 ASKED_AT_ONCE = 64
+ASK_EVERY_S = 2.0
+"""A thousand mirrors asked at every look would keep the controller busy with nothing else."""
 
 
 @dataclass(slots=True)
@@ -45,19 +47,24 @@ class Mirroring:
     reports: dict[str, MirrorReport] = field(default_factory=dict)
     _silent_since: dict[str, float] = field(default_factory=dict)
     _routes: dict[str, object] = field(default_factory=dict)
+    _asked_at: dict[str, float] = field(default_factory=dict)
 
     async def ask(self, mirrors: tuple[Mirror, ...]) -> None:
-        """Ask every mirror that should answer how it is."""
+        """Ask every mirror that should answer how it is; of many, those that answer only now and then."""
         limit = asyncio.Semaphore(ASKED_AT_ONCE)
         asked = [one for one in mirrors if one.state != MirrorState.LEAVING]
+        every_s = ASK_EVERY_S if len(asked) > ASKED_AT_ONCE else 0.0
+        now = self.context.clock.now()
 
         async def one(mirror: Mirror) -> None:
             async with limit:
                 await self._ask_one(mirror)
 
-        await asyncio.gather(*(one(mirror) for mirror in asked))
+        due = [m for m in asked if m.id not in self.reports or now - self._asked_at.get(m.id, 0.0) >= every_s]
+        self._asked_at.update((mirror.id, now) for mirror in due)
+        await asyncio.gather(*(one(mirror) for mirror in due))
         known = {mirror.id for mirror in asked}
-        for table in (self.reports, self._silent_since, self._routes):
+        for table in (self.reports, self._silent_since, self._routes, self._asked_at):
             for gone in [name for name in table if name not in known]:
                 table.pop(gone, None)
 
