@@ -25,8 +25,6 @@ from lab_containers import container, engine, exec_in
 from lab_fixture import free_octet, lab_name, require_lab
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker")]
-SLEEP = "98765.4321"
-"""No other process on the machine sleeps for so long; recognises a container's process by its command line."""
 
 
 class Place:
@@ -34,6 +32,8 @@ class Place:
 
     def __init__(self, octet: int, directory: Path) -> None:
         self.octet = octet
+        self.seconds = f"{900_000 + octet}.{os.getpid()}"
+        """No other process on the machine sleeps for so long: recognises a container's process by its command line."""
         self.name = lab_name(octet)
         self.directory = directory
         self.spec = LabSpec(name=self.name, hosts=2, sites=2, octet=octet, registries=True)
@@ -62,8 +62,9 @@ class Place:
             found += [line for line in _said("iptables-save", "-t", table) if network in line or self.name in line]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [line for line in mounts if f"{self.directory}/" in line or f"/{self.name}/" in line]
-        found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/lab-{self.name}")]
-        found += [f"{pid} {line}" for pid, line in _command_lines() if str(self.directory) in line or SLEEP in line]
+        groups = Path("/sys/fs/cgroup")
+        found += [str(path) for pattern in ("", "*/") for path in groups.glob(f"{pattern}lab-{self.name}")]
+        found += [line for line in _command_lines() if str(self.directory) in line or self.seconds in line]
         runtime = Path("/run/dcp-lab") / self.name
         files = [path for path in self.directory.parent.iterdir() if self.directory.name in path.name]
         return found + [str(path) for path in (*files, runtime) if path.exists()]
@@ -117,17 +118,17 @@ async def test_an_up_that_is_killed_is_mended_by_the_next(place: Place, moment: 
 async def test_down_ends_containers_whose_engines_were_killed(place: Place):
     await place.lab.up()
     await place.lab.make_images()
-    sleep, network = ["sleep", SLEEP], {"h1": "host", "h2": "bridge"}
+    sleep, network = ["sleep", place.seconds], {"h1": "host", "h2": "bridge"}
     async with container(place.lab, "h1", "lab/busybox", sleep, network="host"):
         for host in place.lab.hosts:
             body = {"Image": "lab/busybox", "Cmd": sleep, "HostConfig": {"NetworkMode": network[host.name]}}
             body["HostConfig"]["RestartPolicy"] = {"Name": "always"}
             made = await engine(place.lab, host.name, "POST", "/containers/create", body)
             await engine(place.lab, host.name, "POST", f"/containers/{made['Id']}/start")
-    assert len([line for _, line in _command_lines() if SLEEP in line]) == 2
+    assert sum(place.seconds in line for line in _command_lines()) == 2
     await place.lab.kill_engine("h1")
     await place.lab.kill_engine("h2")
-    assert len([line for _, line in _command_lines() if SLEEP in line]) == 2
+    assert sum(place.seconds in line for line in _command_lines()) == 2
     assert place.run("down").returncode == 0
     assert place.left() == []
 
@@ -237,11 +238,11 @@ def _said(*argv: str) -> list[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def _command_lines() -> Iterator[tuple[int, str]]:
+def _command_lines() -> Iterator[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            yield int(entry.name), line
+            yield f"{entry.name} {line}"
