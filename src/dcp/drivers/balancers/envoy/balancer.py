@@ -106,10 +106,14 @@ class EnvoyBalancer:
             return
 
         def acknowledged(here: Connected) -> bool:
-            refused = here.session.refusals().get(name)
-            if refused is not None:
-                raise DriverError(f"{self._statuses[here.node].name} refused the endpoints of {service}: {refused}")
-            return revision_of(here.session.endpoints_version(name)) >= revision
+            refused = here.session.refused_endpoints(name)
+            if refused is not None and revision_of(refused.version) >= revision:
+                proxy = self._statuses[here.node].name
+                raise DriverError(f"{proxy} refused the endpoints of {service}: {refused.words}")
+            now = self._server.wanted(here.node)
+            if now is None or now.revision < revision:
+                return False
+            return here.session.endpoints_version(name) == now.endpoints[name].version
 
         async def told(_node: str, status: Status) -> bool:
             return await status.told(name) >= revision

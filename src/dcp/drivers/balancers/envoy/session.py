@@ -129,6 +129,11 @@ class Session:
         """Return the proxy's words by the name of what it refused."""
         return {name: refusal.words for known in self._types.values() for name, refusal in known.refused.items()}
 
+    def refused_endpoints(self, name: str) -> Refusal | None:
+        """Return which version of a service's endpoints the proxy refused last, if it has not had a later one."""
+        known = self._types.get(ENDPOINTS)
+        return known.refused.get(name) if known is not None else None
+
     def said_before(self, request: Request) -> bool:
         """Return whether the proxy refused the same in the same words before."""
         known = self._types.get(request.type_url)
