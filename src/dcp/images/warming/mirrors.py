@@ -122,8 +122,12 @@ def _hosts_wanted(
 
 
 def _routes(view: WarmingView, ready: Sequence[Mirror], estimate: Estimate) -> dict[str, Mirror]:
-    """Return the mirrors that are to take from others than before. The one that answered first stands on top."""
-    order = sorted(ready, key=lambda mirror: (_first_ready(mirror), mirror.id))
+    """Return the mirrors that are to take from others than before.
+
+    The one that answers for longest stands on top, so that a tree grows at its leaves: whoever comes later takes from
+    those that have begun already, and the line is not used again.
+    """
+    order = sorted(ready, key=lambda mirror: (mirror.since, _number(mirror)))
     size = max((view.images[image].size_bytes for image in _wanted(view.rows) if image in view.images), default=0)
     if not size:
         count = max((len(mirror.stripes.upward) for mirror in ready), default=1)
@@ -135,8 +139,7 @@ def _routes(view: WarmingView, ready: Sequence[Mirror], estimate: Estimate) -> d
     }
 
 
-def _first_ready(mirror: Mirror) -> int:
-    """Mirrors are numbered in the order in which they were wanted; so a tree grows at its leaves."""
+def _number(mirror: Mirror) -> int:
     return int(mirror.id.rpartition("-")[2])
 
 

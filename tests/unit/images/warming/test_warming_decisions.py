@@ -234,3 +234,16 @@ def test_a_host_that_cannot_pull_from_mirrors_turns_to_the_registry() -> None:
         site.fail_pull("host-1", "pull-failed")
     assert sources[0] in site.mirrors
     assert sources[2] == REGISTRY
+
+
+def test_a_mirror_that_answers_later_stands_below_whatever_its_number() -> None:
+    site = Site(hosts(40), FEW)
+    site.step()
+    first, second = site.mirrors
+    site.answering = {second}
+    site.step()
+    assert site.mirrors[second].stripes.upward == ((),)
+    site.all_answer()
+    site.step()
+    assert site.mirrors[second].stripes.upward[0] == ()
+    assert site.mirrors[first].stripes.upward[0] == (second,)
