@@ -1,7 +1,7 @@
 """How long until every host of a site has an image, and what crosses the line: three ways, real and simulated.
 
 Run `python bench/warm.py` as root (without root only the simulated part); it prints one JSON object and takes about
-three minutes. The real part: 12 hosts in network namespaces with links of 20 MB/s each (tc), a registry behind a line
+four minutes. The real part: 12 hosts in network namespaces with links of 20 MB/s each (tc), a registry behind a line
 of 40 MB/s, an image of 100 MB in three layers (a scaled-down 1 GB, so that two processors are not the limit); mirrors
 are `dcp mirror` processes, pulls are curl. The simulated part: 1,000 hosts with 1 GB and 2,600 with 3 GB, 300 MB/s a
 host, a line of 10 Gbit/s. Both are driven by the production decision. `bound_s` is bytes over link speed for one host.
