@@ -76,7 +76,7 @@ class World:
             return 0, ""
 
     async def until_counted(self, *nodes: str) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):
             while (await self.ledger.load()).counted() != set(nodes):
                 await asyncio.sleep(0.02)
 

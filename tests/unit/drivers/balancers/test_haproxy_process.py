@@ -65,6 +65,13 @@ def recorded(directory: Path) -> int:
     return int((directory / "proxy").read_text().split()[0])
 
 
+async def gone(directory: Path, pid: int) -> None:
+    """Return once a killed process has really ended; a signal is only delivered some time after it was sent."""
+    async with asyncio.timeout(10):
+        while pid in processes(directory):
+            await asyncio.sleep(0.01)
+
+
 def free_port() -> int:
     with socket.create_server((LOOPBACK, 0)) as found:
         port: int = found.getsockname()[1]
@@ -116,7 +123,9 @@ async def test_a_killed_master_takes_its_worker_along_and_both_come_back(directo
     route = Route(FEED, free_port())
     await balancer.set_routes((route,))
     before = processes(directory)
-    os.kill(recorded(directory), signal.SIGKILL)
+    master = recorded(directory)
+    os.kill(master, signal.SIGKILL)
+    await gone(directory, master)
     await controller(directory).ensure_running()
     assert len(processes(directory)) == 2
     assert not set(before) & set(processes(directory))
