@@ -12,6 +12,7 @@ from pathlib import Path
 from dcp.drivers.balancers.envoy import EnvoyOptions, RemoteProxy, bootstrap_of
 from dcp.drivers.balancers.envoy.proxy import envoy_binary
 from dcp.kernel.clock import SystemClock
+from dcp.orchestration.traffic.ports import EdgeLedger
 
 LOOPBACK = "127.0.0.1"
 
@@ -72,6 +73,17 @@ class Remotes:
     async def start_all(self) -> None:
         for proxy in self.options.proxies:
             await self.start(proxy.node)
+
+    async def until(self, ledger: EdgeLedger, *, within_s: float = 60.0) -> None:
+        """Return once all of them are counted on; an error that says what they said."""
+        try:
+            async with asyncio.timeout(within_s):
+                while (await ledger.load()).counted() != {proxy.node for proxy in self.options.proxies}:
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            logs = {path.name: path.read_text()[-500:] for path in self.directory.glob("edge-*.log")}
+            ended = {node: process.returncode for node, process in self._running.items()}
+            raise AssertionError(f"{await ledger.load()}, ended: {ended}, said: {logs}") from error
 
     async def kill(self, node: str) -> None:
         process = self._running.pop(node)

@@ -222,10 +222,7 @@ class EnvoyFleetRig(EnvoyRig):
 
     async def counted(self) -> None:
         """Return once all proxies are counted on."""
-        nodes = {proxy.node for proxy in self._options.proxies}
-        ledger = StoredEdge(self._database, self.clock)
-        while (await ledger.load()).counted() != nodes:
-            await asyncio.sleep(0.02)
+        await self._remotes.until(StoredEdge(self._database, self.clock))
 
     async def kill(self) -> None:
         """End all three; the two elsewhere are started again, as service managers do, and find the controller."""
@@ -275,8 +272,7 @@ async def fleet_rig(fleet_place: tuple[Path, EnvoyOptions]) -> AsyncIterator[Env
     await remotes.start_all()
     try:
         await rig.balancer.ensure_running()
-        async with asyncio.timeout(20):
-            await rig.counted()
+        await rig.counted()
         yield rig
         await rig.close()
     finally:

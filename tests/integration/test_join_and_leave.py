@@ -95,9 +95,7 @@ async def envoys(directory: Path, *, remotes: int) -> AsyncIterator[Edge]:
     try:
         await elsewhere.start_all()
         await made.ensure_running()
-        async with asyncio.timeout(20):
-            while len((await ledger.load()).counted()) < remotes:
-                await asyncio.sleep(0.02)
+        await elsewhere.until(ledger)
         yield Edge(made, options.proxies[-1].listen_address if remotes else LOOPBACK)
     finally:
         await made.stop()

@@ -4,6 +4,7 @@ Everything else comes over xDS. A proxy that dcp starts itself talks to its cont
 asked over loopback; one that runs elsewhere does both over mutual TLS.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def remote(proxy: RemoteProxy, controllers: Sequence[tuple[str, int]], identity:
         "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": CONTROLLER}}],
     }
     tls = server_tls(mine, clients=trust)
-    admin = {"pipe": {"path": f"@dcp-proxy-{proxy.node}"}}
+    # Another edge may have a proxy of that name on this host.
+    own = hashlib.blake2b(identity.chain.encode(), digest_size=6).hexdigest()
+    admin = {"pipe": {"path": f"@dcp-proxy-{proxy.node}-{own}"}}
     forward = [
         {"match": {"prefix": path}, "route": {"cluster": _ADMIN, "timeout": "10s", "host_rewrite_literal": "admin"}}
         for path in _READABLE
