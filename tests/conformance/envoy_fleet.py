@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,21 +18,30 @@ from dcp.orchestration.traffic.ports import EdgeLedger
 LOOPBACK = "127.0.0.1"
 
 
+def _ports_in_turn() -> Iterator[int]:
+    """Ports below those that the kernel gives away, others for each worker of a run of tests, none twice."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + 5_000 * (worker % 4)
+    while True:
+        yield from range(first, first + 5_000)
+
+
+_PORTS = _ports_in_turn()
+
+
 def free_ports(address: str, count: int) -> int:
     """Return the first of `count` ports in a row that are free on an address."""
     while True:
+        ports = [next(_PORTS) for _ in range(count)]
+        if ports != list(range(ports[0], ports[0] + count)):
+            continue
         with ExitStack() as stack:
-            found = stack.enter_context(socket.socket())
-            found.bind((address, 0))
-            first: int = found.getsockname()[1]
-            # Many in a row are found below the ports that the kernel gives away.
-            first = first if count <= 2 else first % 10_000 + 10_000
             try:
-                for place in range(1 if count <= 2 else 0, count):
-                    stack.enter_context(socket.create_server((address, first + place)))
+                for port in ports:
+                    stack.enter_context(socket.create_server((address, port)))
             except OSError:
                 continue
-            return first
+            return ports[0]
 
 
 def fleet_options(*, embedded: bool, remotes: int, away_after_s: float = 10.0, workers: int = 1) -> EnvoyOptions:
