@@ -29,6 +29,8 @@ from dcp.simulation.virtual_time import run_virtual
 from dcp.store.database import InlineDatabase, open_database
 from dcp.store.edge import StoredEdge
 
+pytestmark = pytest.mark.xdist_group("proxies")
+
 LOOPBACK = "127.0.0.1"
 
 
