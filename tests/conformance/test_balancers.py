@@ -29,7 +29,7 @@ from dcp.simulation.virtual_time import run_virtual
 from dcp.store.database import InlineDatabase, open_database
 from dcp.store.edge import StoredEdge
 
-pytestmark = pytest.mark.xdist_group("proxies")
+pytestmark = pytest.mark.xdist_group("envoy")
 
 LOOPBACK = "127.0.0.1"
 

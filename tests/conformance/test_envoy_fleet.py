@@ -26,7 +26,7 @@ from dcp.store import events
 from dcp.store.database import open_database
 from dcp.store.edge import StoredEdge
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("envoy"), pytest.mark.xdist_group("proxies")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("envoy")]
 
 FEED = ServiceKey("shop", "feed")
 NUMBERS = count(1)

@@ -23,7 +23,7 @@ from dcp.drivers.balancers.envoy.proxy import envoy_binary
 from dcp.drivers.runtimes.process import orphans
 from dcp.kernel.errors import DcpError
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("envoy"), pytest.mark.xdist_group("proxies")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("envoy")]
 
 NODES = {"edge-1": "127.0.0.2", "edge-2": "127.0.0.3"}
 WITHIN_S = 60.0
