@@ -1,6 +1,7 @@
 """Fixtures that tests of several folders share."""
 
 from conformance.postgresql import empty_postgresql_url, postgresql_server, postgresql_url
+from groups import pytest_xdist_make_scheduler
 from lab_fixture import lab
 
-__all__ = ["empty_postgresql_url", "lab", "postgresql_server", "postgresql_url"]
+__all__ = ["empty_postgresql_url", "lab", "postgresql_server", "postgresql_url", "pytest_xdist_make_scheduler"]
