@@ -40,9 +40,12 @@ class RequireToken:
             scope["type"] == "lifespan"
             or self._is_door(scope)
             or self._is_allowed(scope["headers"])
-            or self._may_read(scope)
+            or (self._is_reader(scope) and scope["method"] in ("GET", "HEAD"))
         ):
             await self._app(scope, receive, send)
+        elif self._is_reader(scope):
+            error = Denied("discovery is for reading only", hint="entries follow the services; nobody else writes them")
+            await JSONResponse(body_of(error), 403)(scope, receive, send)
         elif scope["type"] == "http":
             error = Denied("the token is missing or wrong", hint=HINT)
             headers = {"WWW-Authenticate": 'Bearer realm="dcp"'}
@@ -56,13 +59,12 @@ class RequireToken:
     def _is_allowed(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         return hmac.compare_digest(_bearer(headers), self._token)
 
-    def _may_read(self, scope: Scope) -> bool:
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+    def _is_reader(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or not scope["path"].startswith(READABLE):
             return False
-        if not scope["path"].startswith(READABLE):
-            return False
+        query = parse_qsl(scope["query_string"].decode("latin-1"))
         given = [value for name, value in scope["headers"] if name == b"x-consul-token"]
-        given += [value.encode() for name, value in parse_qsl(scope["query_string"].decode()) if name == "token"]
+        given += [value.encode() for name, value in query if name == "token"]
         given.append(_bearer(scope["headers"]))
         return any(hmac.compare_digest(one, known) for one in given for known in self._readers)
 

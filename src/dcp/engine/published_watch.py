@@ -1,17 +1,35 @@
 """Waiting for what is published to change: one look at the store for all that wait, however many they are."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
+from dcp.engine.context import log
 from dcp.kernel.clock import Clock
-from dcp.orchestration.discovery.model import Published
+from dcp.kernel.errors import DcpError
+from dcp.orchestration.discovery.model import Published, name_of
 from dcp.store import published
 from dcp.store.database import Database
 
-LOOK_S = 0.1
-"""A change is noticed within this time, whichever controller made it."""
+LOOK_S = 0.08
+"""Between two looks; with the time of a look itself, a change is noticed within 0.1 s, whichever controller made it."""
 
-View = tuple[Published, ...]
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything published at one moment."""
+
+    index: int
+    services: tuple[Published, ...] = ()
+    by_name: Mapping[str, Published] = field(default_factory=dict)
+    """By the name that clients know."""
+
+    def index_of(self, name: str) -> int:
+        """Return the index of one service; of everything, if there is no such service."""
+        found = self.by_name.get(name)
+        return found.index if found else self.index
 
 
 class PublishedWatch:
@@ -21,28 +39,31 @@ class PublishedWatch:
         self._database = database
         self._clock = clock
         self._waiting = 0
-        self._index = -1
-        self._view: View = ()
+        self._seen = View(-1)
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
-    async def now(self) -> tuple[int, View]:
-        """Return the index of everything published, and the view itself."""
-        return await self._database.read(lambda connection: (published.index(connection), published.every(connection)))
+    async def now(self) -> View:
+        """Return what is published."""
+        return await self._database.read(_view)
 
-    async def after(self, index: int, wait_s: float, index_of: Callable[[int, View], int]) -> tuple[int, View]:
-        """Return the view once `index_of` it is above `index`, or as it is when `wait_s` is over.
+    async def after(self, index: int, wait_s: float, index_of: Callable[[View], int]) -> View:
+        """Return the view once `index_of` it is not `index` any more, or as it is when `wait_s` is over.
 
         A client with an index from the future (its store was restored) is answered at once, so that it starts anew.
+        Index 0 never waits. While others wait, a client that comes back with what they have costs no look of its own.
         """
-        found = await self.now()
+        found = self._seen if 0 < index <= self._seen.index and self._waiting else await self.now()
         give_up_at = self._clock.now() + wait_s
-        while index_of(*found) == index and self._clock.now() < give_up_at:
-            await self._next_change(give_up_at - self._clock.now())
-            found = (self._index, self._view) if self._index >= found[0] else await self.now()
+        while index and index_of(found) == index and self._clock.now() < give_up_at:
+            await self._change_from(found.index, give_up_at - self._clock.now())
+            found = self._seen if self._seen.index >= found.index else await self.now()
         return found
 
-    async def _next_change(self, timeout_s: float) -> None:
+    async def _change_from(self, index: int, timeout_s: float) -> None:
+        """Return at the next change, or at once if one after `index` was seen meanwhile."""
+        if self._seen.index > index:
+            return
         self._waiting += 1
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="published-watch")
@@ -55,10 +76,22 @@ class PublishedWatch:
             self._waiting -= 1
 
     async def _look(self) -> None:
+        """Look as long as anybody waits. A store that is away is asked again: those who wait have the last view."""
+        away = False
         while self._waiting:
-            index = await self._database.read(published.index)
-            if index != self._index:
-                self._index, self._view = await self.now()
-                self._changed.set()
-                self._changed = asyncio.Event()
+            try:
+                if await self._database.read(published.index) != self._seen.index:
+                    self._seen = await self.now()
+                    self._changed.set()
+                    self._changed = asyncio.Event()
+                away = False
+            except DcpError as error:
+                if not away:
+                    log.warning("what is published cannot be read; trying on", error=str(error))
+                away = True
             await self._clock.sleep(LOOK_S)
+
+
+def _view(connection: Connection) -> View:
+    services = published.every(connection)
+    return View(published.index(connection), services, {name_of(one.service): one for one in services})

@@ -177,7 +177,13 @@ async def test_the_token_for_reading_opens_discovery_only(context: Context, head
         assert (await client.get("/v1/catalog/services", params=query)).status_code == 200
         assert (await client.get("/discovery/prometheus", params=query)).status_code == 200
         assert (await client.get("/api/v1/status", params=query)).status_code == 401
-        assert (await client.put("/v1/kv/upstreams/x", params=query)).status_code == 401
+        for method, path in (
+            ("PUT", "/v1/kv/upstreams/x"),
+            ("PUT", "/v1/agent/service/register"),
+            ("DELETE", "/v1/kv/"),
+        ):
+            refused = await client.request(method, path, params=query)
+            assert (refused.status_code, refused.json()["error"]["message"]) == (403, "discovery is for reading only")
 
 
 @pytest.mark.parametrize("query", [{}, {"token": "wrong"}, {"token": ""}])
@@ -185,6 +191,21 @@ async def test_discovery_refuses_without_a_token(context: Context, query: dict):
     async with anonymous(context) as client:
         for path in ("/v1/catalog/services", "/v1/kv/upstreams/", "/discovery/prometheus", "/v1/agent/self"):
             assert (await client.get(path, params=query)).status_code == 401
+
+
+async def test_a_query_that_is_no_text_is_refused_and_is_no_fault(context: Context):
+    sent: list[dict] = []
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    async def receive() -> dict:
+        return {"type": "http.request"}
+
+    path = "/v1/catalog/services"
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"token=\xff\xfe", "headers": []}
+    await create_app(context, TOKEN)(scope, receive, send)
+    assert sent[0]["status"] == 401
 
 
 async def test_where_discovery_is_off_clients_are_told(api: httpx.AsyncClient, context: Context):
@@ -195,6 +216,40 @@ async def test_where_discovery_is_off_clients_are_told(api: httpx.AsyncClient, c
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not-found")
 
 
-async def test_a_wait_that_cannot_be_read_is_refused(running: httpx.AsyncClient):
-    answer = await running.get("/v1/catalog/services", params={"index": "1", "wait": "soon"})
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ({"index": "1", "wait": "soon"}, "wait"),
+        ({"index": "-1"}, "index"),
+        ({"dc": "elsewhere"}, "dc"),
+        ({"filter": "Service.Port == 80"}, "filter"),
+        ({"node-meta": "rack:7"}, "node-meta"),
+    ],
+)
+async def test_what_would_change_the_answer_and_is_not_known_is_refused(
+    running: httpx.AsyncClient, query: dict, path: str
+):
+    answer = await running.get("/v1/health/service/shop.feed", params=query)
     assert answer.status_code == 422
+    assert [problem["path"] for problem in answer.json()["error"]["problems"]] == [path]
+
+
+async def test_entries_are_chosen_by_tag(running: httpx.AsyncClient):
+    assert len(await entries(running, tag="dcp", dc="dcp")) == 2
+    assert await entries(running, tag="site=nowhere") == []
+
+
+async def test_the_index_of_keys_never_goes_back_when_a_service_goes(running: httpx.AsyncClient):
+    async def indices() -> list[int]:
+        paths = ("/v1/kv/upstreams/", "/v1/kv/upstreams/shop.feed/", "/v1/health/service/shop.feed")
+        answers = [await running.get(path, params={"recurse": ""}) for path in paths]
+        return [int(answer.headers["X-Consul-Index"]) for answer in answers]
+
+    before = await indices()
+    assert (await running.delete("/api/v1/applications/shop")).status_code == 202
+    for _ in range(40):
+        after = await indices()
+        assert all(old <= new for old, new in zip(before, after, strict=True))
+        before = after
+        await asyncio.sleep(0.05)
+    assert (await running.get("/v1/kv/upstreams/", params={"recurse": ""})).status_code == 404

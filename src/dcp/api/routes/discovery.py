@@ -2,9 +2,10 @@
 
 import base64
 import random
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from dcp import __version__
 from dcp.api.dependencies import Controller
@@ -22,8 +23,49 @@ LONGEST_WAIT_S, USUAL_WAIT_S = 600.0, 300.0
 
 clients = APIRouter(tags=["discovery"])
 router = APIRouter(prefix="/discovery", tags=["discovery"])
-Index = Annotated[int, Query(ge=0, description="Wait until the answer is newer than this index")]
-Wait = Annotated[str, Query(description="How long to wait at most, such as 30s or 5m")]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What Consul's clients may add to a question."""
+
+    index: int
+    wait_s: float
+    tags: frozenset[str]
+
+
+def question(
+    index: Annotated[int, Query(ge=0, description="Wait until the answer is newer than this index")] = 0,
+    wait: Annotated[str, Query(description="How long to wait at most, such as 30s or 5m")] = "",
+    tag: Annotated[list[str] | None, Query(description="Only entries with this tag, such as site=a")] = None,
+    dc: Annotated[str, Query(description=f"The data centre; there is one, {DATACENTER}")] = "",
+    filter: Annotated[str, Query(description="Refused: filters are not evaluated here")] = "",
+    node_meta: Annotated[str, Query(alias="node-meta", description="Refused: use tags")] = "",
+) -> Question:
+    """Read the question; what would change the answer and is not known here is refused, not ignored."""
+    problems = []
+    if dc not in ("", DATACENTER):
+        problems.append(Problem("dc", f"there is no data centre {dc!r}", f"leave it out, or say {DATACENTER}"))
+    if filter:
+        problems.append(Problem("filter", "filters are not evaluated here", "ask with tag, or filter the answer"))
+    if node_meta:
+        problems.append(Problem("node-meta", "nodes cannot be chosen by this", "ask with tag=site=NAME"))
+    wait_s = USUAL_WAIT_S
+    try:
+        wait_s = parse_duration_s(wait) if wait else USUAL_WAIT_S
+    except ValueError as error:
+        problems.append(Problem("wait", str(error), "such as 30s or 5m"))
+    if problems:
+        raise InvalidInput(tuple(problems), subject="the question")
+    return Question(index, _spread(min(LONGEST_WAIT_S, wait_s)), frozenset(tag or ()))
+
+
+def _spread(wait_s: float) -> float:
+    """Add up to a sixteenth at random, as Consul does, so that clients do not all come back at once."""
+    return wait_s * (1 + random.Random().uniform(0, 1 / 16))
+
+
+Asked = Annotated[Question, Depends(question)]
 
 
 class PublishedShape(Shape):
@@ -65,9 +107,9 @@ class AllowedShape(Shape):
 @router.get("")
 async def list_published(controller: Controller) -> PublishedList:
     """What clients of discovery see."""
-    _, view = await PublishedWatch(controller.database, controller.clock).now()
+    view = await PublishedWatch(controller.database, controller.clock).now()
     enabled = controller.settings.discovery is not None
-    return PublishedList(enabled=enabled, services=[PublishedShape.of(one) for one in view])
+    return PublishedList(enabled=enabled, services=[PublishedShape.of(one) for one in view.services])
 
 
 @router.post("/{application}/{service}/allow")
@@ -100,23 +142,23 @@ async def datacenters() -> list[str]:
 
 
 @clients.get("/v1/catalog/services")
-async def catalog_services(request: Request, response: Response, index: Index = 0, wait: Wait = "") -> Any:
+async def catalog_services(request: Request, response: Response, asked: Asked) -> Any:
     """Every published service with its tags."""
-    at, view = await _watch(request).after(index, _wait_s(index, wait), lambda newest, _: newest)
-    _note(response, at)
-    return consul.catalog_services(view)
+    view = await _watch(request).after(asked.index, asked.wait_s, lambda view: view.index)
+    _note(response, view.index)
+    return consul.catalog_services(view.services)
 
 
 @clients.get("/v1/catalog/service/{name}")
-async def catalog_service(name: str, request: Request, response: Response, index: Index = 0, wait: Wait = "") -> Any:
+async def catalog_service(name: str, request: Request, response: Response, asked: Asked) -> Any:
     """The entries of one service."""
-    return consul.catalog_service(await _service(name, request, response, index, wait), DATACENTER)
+    return consul.catalog_service(await _service(name, request, response, asked), DATACENTER)
 
 
 @clients.get("/v1/health/service/{name}")
-async def health_service(name: str, request: Request, response: Response, index: Index = 0, wait: Wait = "") -> Any:
+async def health_service(name: str, request: Request, response: Response, asked: Asked) -> Any:
     """The entries of one service with their checks; every one is passing."""
-    return consul.health_service(await _service(name, request, response, index, wait), DATACENTER)
+    return consul.health_service(await _service(name, request, response, asked), DATACENTER)
 
 
 @clients.get("/v1/kv/{key:path}")
@@ -124,45 +166,41 @@ async def key_values(
     key: str,
     request: Request,
     response: Response,
-    index: Index = 0,
-    wait: Wait = "",
+    asked: Asked,
     recurse: Annotated[str | None, Query(description="Everything below the key")] = None,
     raw: Annotated[str | None, Query(description="Only the value")] = None,
 ) -> Any:
     """Entries as keys, `upstreams/APPLICATION.SERVICE/ADDRESS:PORT`, as nginx-upsync reads them."""
-    deep = recurse is not None
+    name = consul.service_of_key(key)
 
-    def index_of(newest: int, view: View) -> int:
-        below = [one.index for one in view if f"{consul.KEY_PREFIX}{name_of(one.service)}/".startswith(key.rstrip("/"))]
-        return max(below, default=newest)
+    def index_of(view: View) -> int:
+        return view.index_of(name) if name else view.index
 
-    at, view = await _watch(request).after(index, _wait_s(index, wait), index_of)
-    found = consul.keys(view, key, recurse=deep)
-    _note(response, index_of(at, view))
+    view = await _watch(request).after(asked.index, asked.wait_s, index_of)
+    _note(response, index_of(view))
+    own = view.by_name.get(name)
+    found = consul.keys([own] if own else () if name else view.services, key, recurse=recurse is not None)
     if not found:
         response.status_code = 404
         return []
-    return Response(base64.b64decode(found[0]["Value"])) if raw is not None else found
+    if raw is not None:
+        return Response(base64.b64decode(found[0]["Value"]), headers=dict(response.headers))
+    return found
 
 
 @clients.get("/discovery/prometheus")
 async def prometheus(request: Request) -> Any:
     """Targets for Prometheus' http_sd."""
-    _, view = await _watch(request).now()
-    return consul.http_sd(view)
+    return consul.http_sd((await _watch(request).now()).services)
 
 
-async def _service(name: str, request: Request, response: Response, index: int, wait: str) -> Published | None:
-    def find(view: View) -> Published | None:
-        return next((one for one in view if name_of(one.service) == name), None)
-
-    def index_of(newest: int, view: View) -> int:
-        found = find(view)
-        return found.index if found else newest
-
-    at, view = await _watch(request).after(index, _wait_s(index, wait), index_of)
-    _note(response, index_of(at, view))
-    return find(view)
+async def _service(name: str, request: Request, response: Response, asked: Question) -> Published | None:
+    view = await _watch(request).after(asked.index, asked.wait_s, lambda view: view.index_of(name))
+    _note(response, view.index_of(name))
+    found = view.by_name.get(name)
+    if found is None or not asked.tags:
+        return found
+    return replace(found, entries=tuple(one for one in found.entries if asked.tags <= set(consul.tags(one))))
 
 
 def _watch(request: Request) -> PublishedWatch:
@@ -170,17 +208,6 @@ def _watch(request: Request) -> PublishedWatch:
     if found is None:
         raise NotFound("nothing is published here", hint="set discovery.enabled in dcp.yaml")
     return found
-
-
-def _wait_s(index: int, wait: str) -> float:
-    """Without an index nobody waits. A sixteenth is added at random, as Consul does, so that clients spread out."""
-    if not index:
-        return 0.0
-    try:
-        stated_s = parse_duration_s(wait) if wait else USUAL_WAIT_S
-    except ValueError as error:
-        raise InvalidInput((Problem("wait", str(error), "such as 30s or 5m"),)) from error
-    return min(LONGEST_WAIT_S, stated_s) * (1 + random.Random().uniform(0, 1 / 16))
 
 
 def _note(response: Response, index: int) -> None:

@@ -32,7 +32,7 @@ def catalog_service(found: Published | None, datacenter: str) -> list[Json]:
             "ServiceName": name_of(found.service),
             "ServiceAddress": entry.address,
             "ServicePort": entry.port,
-            "ServiceTags": _tags(entry),
+            "ServiceTags": tags(entry),
             "ServiceMeta": _meta(found, entry),
             "ServiceWeights": {"Passing": 1, "Warning": 1},
             "CreateIndex": found.index,
@@ -55,7 +55,7 @@ def health_service(found: Published | None, datacenter: str) -> list[Json]:
                 "Service": name,
                 "Address": entry.address,
                 "Port": entry.port,
-                "Tags": _tags(entry),
+                "Tags": tags(entry),
                 "Meta": _meta(found, entry),
                 "Weights": {"Passing": 1, "Warning": 1},
                 "CreateIndex": found.index,
@@ -70,7 +70,7 @@ def health_service(found: Published | None, datacenter: str) -> list[Json]:
                     "Output": "",
                     "ServiceID": entry.instance_id,
                     "ServiceName": name,
-                    "ServiceTags": _tags(entry),
+                    "ServiceTags": tags(entry),
                     "CreateIndex": found.index,
                     "ModifyIndex": found.index,
                 }
@@ -81,16 +81,25 @@ def health_service(found: Published | None, datacenter: str) -> list[Json]:
 
 
 def keys(published: Iterable[Published], prefix: str, *, recurse: bool) -> list[Json]:
-    """Return the keys below `prefix` (or exactly it): `upstreams/APPLICATION.SERVICE/ADDRESS:PORT`."""
-    found = []
+    """Return the keys below `prefix` (or exactly it): `upstreams/APPLICATION.SERVICE/ADDRESS:PORT`.
+
+    A key is there once, also while an instance that ended and its successor have the same address.
+    """
+    value = base64.b64encode(json.dumps(_UPSYNC).encode()).decode()
+    found: dict[str, Json] = {}
     for one in published:
         for entry in one.entries:
             key = f"{KEY_PREFIX}{name_of(one.service)}/{address_text(entry)}"
             if key == prefix or (recurse and key.startswith(prefix)):
-                value = base64.b64encode(json.dumps(_UPSYNC).encode()).decode()
                 index = {"LockIndex": 0, "Flags": 0, "CreateIndex": one.index, "ModifyIndex": one.index}
-                found.append({"Key": key, "Value": value, **index})
-    return found
+                found[key] = {"Key": key, "Value": value, **index}
+    return list(found.values())
+
+
+def service_of_key(key: str) -> str:
+    """Return the name of the service that all keys below `key` belong to; empty if there may be several."""
+    name, slash, _ = key.removeprefix(KEY_PREFIX).partition("/")
+    return name if slash and key.startswith(KEY_PREFIX) else ""
 
 
 def http_sd(published: Iterable[Published]) -> list[Json]:
@@ -136,12 +145,13 @@ def _node(entry: Entry, datacenter: str) -> Json:
     }
 
 
-def _tags(entry: Entry) -> list[str]:
+def tags(entry: Entry) -> list[str]:
+    """Return what clients may ask for with `tag`."""
     return ["dcp", f"site={entry.site}"] if entry.site else ["dcp"]
 
 
 def _service_tags(published: Published) -> list[str]:
-    return sorted({tag for entry in published.entries for tag in _tags(entry)})
+    return sorted({tag for entry in published.entries for tag in tags(entry)})
 
 
 def _meta(published: Published, entry: Entry) -> Json:

@@ -34,6 +34,20 @@ def test_keys_are_what_nginx_upsync_reads():
     assert consul.keys([FEED], "upstreams/shop.fee/", recurse=True) == []
 
 
+def test_a_key_is_there_once_while_two_have_the_same_address():
+    ended, next_one = Entry("feed-1", "10.1.0.7", 20001), Entry("feed-3", "10.1.0.7", 20001)
+    both = Published(ServiceKey("shop", "feed"), (ended, next_one), 9)
+    assert len(consul.keys([both], "upstreams/", recurse=True)) == 1
+
+
+def test_a_key_belongs_to_a_service_once_its_name_is_complete():
+    names = [consul.service_of_key(key) for key in ("upstreams/shop.feed/", "upstreams/shop.feed/10.1.0.7:1")]
+    assert names == ["shop.feed", "shop.feed"]
+    assert [consul.service_of_key(key) for key in ("", "upstreams/", "upstreams/shop.fe", "else/shop.feed/")] == [
+        ""
+    ] * 4
+
+
 def test_http_sd_groups_by_service_and_site():
     assert consul.http_sd([FEED, EMPTY]) == [
         {
