@@ -45,7 +45,7 @@ class _Loaded:
     targets: Mapping[str, int]
     attainable: Mapping[str, int]
     published: frozenset[str]
-    """Instances that clients of discovery can see."""
+    """Instances that clients of discovery can see, or could a moment ago."""
     listen_ports: Mapping[str, int]
     """Of every service of the application, for its instances' environment."""
     warm: frozenset[tuple[str, str]]
@@ -106,10 +106,19 @@ class ServiceWorker:
             serving=instances.serving_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
             attainable={row.key.name: row.attainable for row in rows},
-            published=published.instances(connection, self._key) if self._context.settings.discovery else frozenset(),
+            published=self._published(connection, own),
             listen_ports={row.key.name: row.listen_port for row in rows},
             warm=self._warm(connection, own),
         )
+
+    def _published(self, connection: Connection, own: tuple[Instance, ...]) -> frozenset[str]:
+        """Return those that clients send requests to by themselves: after a cut perhaps any of them, for a while."""
+        limits = self._context.settings.discovery
+        if limits is None:
+            return frozenset()
+        if self._context.clock.now() - published.last_cut_at(connection, self._key) < limits.linger_s:
+            return frozenset(instance.id for instance in own)
+        return published.instances(connection, self._key)
 
     def _warm(self, connection: Connection, own: tuple[Instance, ...]) -> frozenset[tuple[str, str]]:
         """Return (host, image) that are there, of hosts where an instance waits."""

@@ -90,7 +90,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         listen_address=form.balancer.listen_address,
         advertise_address=form.balancer.advertise_address,
         site_addresses=tuple(sorted(form.balancer.site_addresses.items())),
-        discovery=Limits(form.discovery.cut_share, form.discovery.step_s) if form.discovery.enabled else None,
+        discovery=_discovery(form),
         underlay=_address_ranges(form.runtime),
         **form.engine.model_dump(),
     )
@@ -105,6 +105,11 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         warming=form.warming.settings(),
         mirror_command=tuple(form.warming.mirror_command),
     )
+
+
+def _discovery(form: SettingsForm) -> Limits | None:
+    own = form.discovery
+    return Limits(own.cut_share, own.step_s, own.linger_s) if own.enabled else None
 
 
 def _registry(form: RegistryForm) -> RegistrySettings:

@@ -342,6 +342,7 @@ class DiscoveryForm(_Form):
     enabled: bool = False
     cut_share: Annotated[float, Field(gt=0, le=1)] = _LIMITS.cut_share
     step_s: Annotated[float, Field(ge=0, le=3600)] = _LIMITS.step_s
+    linger_s: Annotated[float, Field(ge=0, le=600)] = _LIMITS.linger_s
     token_file: str = ""
 
 

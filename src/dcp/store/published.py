@@ -48,6 +48,12 @@ def instances(connection: Connection, service: ServiceKey) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
+def last_cut_at(connection: Connection, service: ServiceKey) -> float:
+    """Return when entries of a service were last taken away, in seconds since the epoch; 0: never."""
+    query = select(published.c.last_cut_at).where(published.c.service == str(service))
+    return float(connection.execute(query).scalar_one_or_none() or 0.0)
+
+
 def change(connection: Connection, before: Published, decided: PublishedChange, now: float) -> Published:
     """Write what was decided, with a new index if clients can see a difference."""
     differs = bool(decided.added or decided.cut)

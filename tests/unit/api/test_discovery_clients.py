@@ -18,12 +18,13 @@ from dcp.engine.controller import Controller
 from dcp.orchestration.discovery.model import Limits
 
 STEP_S = 0.3
+LINGER_S = 0.25
 READER = "only-for-reading"
 
 
 @pytest.fixture
 def context(context: Context) -> Context:
-    context.settings = replace(context.settings, discovery=Limits(cut_share=0.2, step_s=STEP_S))
+    context.settings = replace(context.settings, discovery=Limits(cut_share=0.2, step_s=STEP_S, linger_s=LINGER_S))
     return context
 
 
@@ -120,6 +121,19 @@ async def test_shrinking_goes_in_steps_and_nobody_is_stopped_while_clients_see_i
         await asyncio.sleep(0.02)
     assert all(before - after <= max(1, 0.2 * before) for before, after in itertools.pairwise(seen))
     assert len(seen) >= 7
+
+
+async def test_an_instance_answers_on_for_a_while_after_its_entry_is_gone(running: httpx.AsyncClient, context: Context):
+    runtime = context.runtimes.of("any")
+    before = {e["Service"]["ID"] for e in await entries(running)}
+    await scale(running, 1)
+    await until(lambda: counts(running, 1))
+    began = time.monotonic()
+    (left,) = before - {e["Service"]["ID"] for e in await entries(running)}
+    while left in runtime.running():
+        assert time.monotonic() - began < 10
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - began >= LINGER_S - 0.05
 
 
 async def test_zombies_are_removed_and_counted(running: httpx.AsyncClient, context: Context):

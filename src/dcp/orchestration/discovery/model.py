@@ -39,6 +39,8 @@ class Limits:
     """Of the entries that a service has, at most this share is cut in one step (at least one entry)."""
     step_s: float = 10.0
     """Seconds between two steps."""
+    linger_s: float = 5.0
+    """An instance answers for this long after its entry is gone: clients learn of that a moment later."""
 
 
 @dataclass(frozen=True, slots=True)

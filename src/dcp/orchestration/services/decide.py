@@ -50,7 +50,7 @@ class InstanceView:
     reachable: bool = True
     """False: its host's engine does not answer, so nothing is known of it now."""
     published: bool = False
-    """Clients of discovery can still see it; they are told in steps that it goes."""
+    """Clients of discovery can see it, or could a moment ago; they are told in steps that it goes."""
     image_missing: str = ""
     """What its host still lacks, in words; empty: its image is there, or it needs none."""
 
