@@ -2,6 +2,13 @@
 
 from conformance.postgresql import empty_postgresql_url, postgresql_server, postgresql_url
 from groups import pytest_xdist_make_scheduler
-from lab_fixture import lab
+from lab_fixture import lab, whole_run_lab
 
-__all__ = ["empty_postgresql_url", "lab", "postgresql_server", "postgresql_url", "pytest_xdist_make_scheduler"]
+__all__ = [
+    "empty_postgresql_url",
+    "lab",
+    "postgresql_server",
+    "postgresql_url",
+    "pytest_xdist_make_scheduler",
+    "whole_run_lab",
+]

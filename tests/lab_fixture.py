@@ -7,7 +7,8 @@
 
 Missing root or programs skip on a user's machine and fail in CI. Several runs may go on at once on one machine: each
 takes a network of its own (10.120.0.0/16 to 10.129.0.0/16), and removes what a killed run left in it. A test that
-leaves a host cut, an engine dead or containers behind spoils the next: put right what you break.
+leaves a host cut or an engine dead spoils the next: put right what you break. Containers and images that a file of
+tests leaves are removed after it, as every image of tests has the same content and one that is in use stays.
 """
 
 import asyncio
@@ -24,8 +25,10 @@ from dcp.lab.lab import Lab, remove
 from dcp.lab.programs import require
 from dcp.lab.rooms import find_directory
 from dcp.lab.spec import LabSpec
+from lab_containers import engine
 
 OCTETS = range(120, 130)
+OWN_IMAGES = ("lab/busybox:latest", "lab/python:latest")
 
 
 def require_lab() -> None:
@@ -67,7 +70,7 @@ async def _make(lab: Lab) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def whole_run_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Four hosts (h1, h2 in s1; h3, h4 in s2) with registries and the images lab/busybox and lab/python."""
     require_lab()
     with free_octet() as octet:
@@ -78,3 +81,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             yield made
         finally:
             asyncio.run(made.down())
+
+
+@pytest.fixture(scope="module")
+def lab(whole_run_lab: Lab) -> Iterator[Lab]:
+    """Four hosts (h1, h2 in s1; h3, h4 in s2) with registries; no container, and only lab/busybox and lab/python."""
+    yield whole_run_lab
+    asyncio.run(_empty(whole_run_lab))
+
+
+async def _empty(lab: Lab) -> None:
+    for host in lab.hosts:
+        for container in await engine(lab, host.name, "GET", "/containers/json?all=1"):
+            await engine(lab, host.name, "DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        for image in await engine(lab, host.name, "GET", "/images/json"):
+            names = (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
+            for name in names:
+                if name not in OWN_IMAGES and not name.startswith("<none>"):
+                    # The last name of an image takes its digests with it.
+                    await engine(lab, host.name, "DELETE", f"/images/{name}?force=1", text=True)

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,15 +106,22 @@ async def sshd(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
         await made.stop()
 
 
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A directory with a path short enough for sockets, however deep the run's own directory is."""
+    with tempfile.TemporaryDirectory(prefix="dcp-") as made:
+        yield Path(made)
+
+
 def order() -> StartOrder:
     command = ("sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait")
     resources = Resources(cpu_millis=100, memory_bytes=64 << 20)
     return StartOrder("a", "h1", ServiceKey("shop", "cart"), command, resources, "lab/busybox:latest")
 
 
-async def test_an_engine_over_ssh_is_found_again_after_its_sshd_was_away(sshd: Sshd, tmp_path: Path):
+async def test_an_engine_over_ssh_is_found_again_after_its_sshd_was_away(sshd: Sshd, state: Path):
     settings = RuntimeSettings(kind="docker", owner="sshtest")
-    runtimes = DockerRuntimes(settings, tmp_path / "state", SystemClock())
+    runtimes = DockerRuntimes(settings, state, SystemClock())
     try:
         await runtimes.attach((HostEngine("h1", sshd.url, sshd.host.address),))
         runtime = runtimes.of("h1")
@@ -132,12 +140,12 @@ async def test_an_engine_over_ssh_is_found_again_after_its_sshd_was_away(sshd: S
         assert await runtime.list_all() == ()
     finally:
         await runtimes.aclose()
-    assert list((tmp_path / "state" / "ssh").iterdir()) == [], "no socket is left"
+    assert list((state / "ssh").iterdir()) == [], "no socket is left"
 
 
-async def test_a_host_whose_key_is_not_known_is_refused_with_words(sshd: Sshd, tmp_path: Path):
+async def test_a_host_whose_key_is_not_known_is_refused_with_words(sshd: Sshd, tmp_path: Path, state: Path):
     (tmp_path / "known").write_text("")
-    runtimes = DockerRuntimes(RuntimeSettings(kind="docker", owner="sshtest"), tmp_path / "state", SystemClock())
+    runtimes = DockerRuntimes(RuntimeSettings(kind="docker", owner="sshtest"), state, SystemClock())
     try:
         await runtimes.attach((HostEngine("h1", sshd.url, sshd.host.address),))
         with pytest.raises(Unreachable, match="Host key verification failed"):
