@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from ask_source import ask, give_back
 from dcp.hosts.model import HostType, Resources, SourceHost, SourceHostState
 from dcp.hosts.ports import HostSource
 from dcp.kernel.clock import Clock
@@ -39,7 +40,7 @@ def case(function: Case) -> Case:
 
 @case
 async def a_created_host_is_listed_and_runs_after_its_boot(rig: Rig) -> None:
-    await rig.source.create("h-1", "small")
+    await ask(rig.source, "h-1", "small")
     (first,) = await rig.source.list_all()
     assert (first.host_id, first.type_name) == ("h-1", "small")
     running = await _until_running(rig, "h-1")
@@ -50,7 +51,7 @@ async def a_created_host_is_listed_and_runs_after_its_boot(rig: Rig) -> None:
 @case
 async def offers_name_every_type_in_order_with_what_is_left(rig: Rig) -> None:
     assert await _available(rig.source) == {"small": SMALL_STOCK, "large": LARGE_STOCK}
-    await rig.source.create("h-1", "small")
+    await ask(rig.source, "h-1", "small")
     offers = await rig.source.offers()
     assert [offer.host_type for offer in offers] == [SMALL, LARGE]
     assert {(offer.source, offer.kind) for offer in offers} == {(rig.source.name, rig.source.kind)}
@@ -60,11 +61,11 @@ async def offers_name_every_type_in_order_with_what_is_left(rig: Rig) -> None:
 @case
 async def create_is_idempotent(rig: Rig) -> None:
     for source in (rig.source, rig.source, rig.again()):
-        await source.create("h-1", "small")
+        await ask(source, "h-1", "small")
     assert len(await rig.source.list_all()) == 1
     await _until_running(rig, "h-1")
-    await rig.source.create("h-1", "small")
-    await rig.source.create("h-1", "large")
+    await ask(rig.source, "h-1", "small")
+    await ask(rig.source, "h-1", "large")
     (host,) = await rig.source.list_all()
     assert (host.type_name, host.state) == ("small", SourceHostState.RUNNING)
 
@@ -72,7 +73,7 @@ async def create_is_idempotent(rig: Rig) -> None:
 @case
 async def racing_creations_of_one_id_give_one(rig: Rig) -> None:
     sources = [rig.source, rig.again(), rig.again(), rig.source]
-    await asyncio.gather(*(source.create("h-1", "small") for source in sources))
+    await asyncio.gather(*(ask(source, "h-1", "small") for source in sources))
     assert len(await rig.source.list_all()) == 1
     assert (await _available(rig.source))["small"] == SMALL_STOCK - 1
 
@@ -81,21 +82,21 @@ async def racing_creations_of_one_id_give_one(rig: Rig) -> None:
 async def listing_is_complete(rig: Rig) -> None:
     names = {f"h-{n}" for n in range(SMALL_STOCK)}
     for name in names:
-        await rig.source.create(name, "small")
-    await rig.source.create("big", "large")
+        await ask(rig.source, name, "small")
+    await ask(rig.source, "big", "large")
     assert {host.host_id for host in await rig.source.list_all()} == names | {"big"}
 
 
 @case
 async def running_out_is_told_and_giving_back_helps(rig: Rig) -> None:
-    await rig.source.create("h-1", "large")
+    await ask(rig.source, "h-1", "large")
     with pytest.raises(OutOfStock):
-        await rig.source.create("h-2", "large")
+        await ask(rig.source, "h-2", "large")
     assert (await _available(rig.source))["large"] == 0
     assert {host.host_id for host in await rig.source.list_all()} == {"h-1"}
-    await rig.source.delete("h-1")
+    await give_back(rig.source, "h-1")
     await _until_gone(rig, "h-1")
-    await rig.source.create("h-2", "large")
+    await ask(rig.source, "h-2", "large")
     assert {host.host_id for host in await rig.source.list_all()} == {"h-2"}
 
 
@@ -103,7 +104,7 @@ async def running_out_is_told_and_giving_back_helps(rig: Rig) -> None:
 async def racing_for_the_last_one_gives_it_to_one(rig: Rig) -> None:
     sources = [rig.source, rig.again()]
     results = await asyncio.gather(
-        *(source.create(f"h-{n}", "large") for n, source in enumerate(sources)), return_exceptions=True
+        *(ask(source, f"h-{n}", "large") for n, source in enumerate(sources)), return_exceptions=True
     )
     assert sum(isinstance(result, OutOfStock) for result in results) == 1
     assert len(await rig.source.list_all()) == 1
@@ -111,30 +112,30 @@ async def racing_for_the_last_one_gives_it_to_one(rig: Rig) -> None:
 
 @case
 async def deleting_what_is_absent_is_success(rig: Rig) -> None:
-    await rig.source.delete("never")
-    await rig.source.create("h-1", "small")
+    await give_back(rig.source, "never")
+    await ask(rig.source, "h-1", "small")
     for source in (rig.source, rig.again()):
-        await source.delete("h-1")
+        await give_back(source, "h-1")
     await _until_gone(rig, "h-1")
-    await rig.source.delete("h-1")
+    await give_back(rig.source, "h-1")
     assert await _available(rig.source) == {"small": SMALL_STOCK, "large": LARGE_STOCK}
 
 
 @case
 async def an_unknown_type_is_rejected(rig: Rig) -> None:
     with pytest.raises(Rejected):
-        await rig.source.create("h-1", "no-such-type")
+        await ask(rig.source, "h-1", "no-such-type")
     assert await rig.source.list_all() == ()
 
 
 @case
 async def a_new_object_knows_every_host(rig: Rig) -> None:
-    await rig.source.create("h-1", "small")
-    await rig.source.create("h-2", "large")
+    await ask(rig.source, "h-1", "small")
+    await ask(rig.source, "h-2", "large")
     heir = rig.again()
     assert await heir.list_all() == await rig.source.list_all()
     assert await _available(heir) == {"small": SMALL_STOCK - 1, "large": 0}
-    await heir.delete("h-1")
+    await give_back(heir, "h-1")
     await _until_gone(rig, "h-1")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ask_source import ask
 from dcp.drivers.balancers.envoy import EnvoyBalancer
 from dcp.drivers.balancers.haproxy import HAProxyBalancer
 from dcp.drivers.clouds.fake import FakeCloud
@@ -41,7 +42,7 @@ async def test_haproxy_is_wired_with_what_it_was_told_and_a_folder_of_its_own(tm
 
 async def test_a_private_source_offers_its_hosts_and_remembers_who_has_them(tmp_path):
     source = PrivateSource("rack", SMALL, 2)
-    await make_source(source, DEFAULTS, tmp_path, SystemClock()).create("rack-1", "small")
+    await ask(make_source(source, DEFAULTS, tmp_path, SystemClock()), "rack-1", "small")
     (offer,) = await make_source(source, DEFAULTS, tmp_path, SystemClock()).offers()
     assert (offer.source, offer.host_type, offer.available) == ("rack", SMALL, 1)
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
 from dcp.hosts.decide import EngineLook, HostStep, SourceDecision, SourceView, decide_hosts
-from dcp.hosts.model import Host, SourceHost
-from dcp.hosts.ports import HostSource
+from dcp.hosts.model import Host, HostOrder, SourceHost
+from dcp.hosts.ports import HostSource, Refusals
 from dcp.hosts.states import HostState
 from dcp.kernel.errors import DriverError, OutOfStock, Rejected, Stale, Throttled
 from dcp.kernel.events import Event
@@ -145,7 +145,8 @@ class SourceWorker:
 
     async def _create(self, lease: Lease, host: Host) -> None:
         try:
-            await self._source.create(host.id, host.host_type.name)
+            order = HostOrder(host.id, host.host_type.name, host.variant, host.token or host.id)
+            _raise_first(await self._source.create((order,)))
         except OutOfStock as error:
             await self._give_up(lease, host, "out-of-stock", str(error))
         except Rejected as error:
@@ -155,7 +156,7 @@ class SourceWorker:
 
     async def _delete(self, lease: Lease, host: Host) -> None:
         try:
-            await self._source.delete(host.id)
+            _raise_first(await self._source.delete((host.id,)))
         except DriverError as error:
             await self._back_off(lease, host, error)
 
@@ -164,7 +165,7 @@ class SourceWorker:
         event = Event(f"host/{host_id}", "collected", words)
         await self._context.write_under(lease, lambda connection: self._append(connection, [event]))
         try:
-            await self._source.delete(host_id)
+            _raise_first(await self._source.delete((host_id,)))
         except DriverError as error:
             log.warning("collecting failed", host=host_id, error=str(error))
 
@@ -201,6 +202,11 @@ class SourceWorker:
 
     def _append(self, connection: Connection, new: list[Event]) -> None:
         events.append(connection, self._context.clock.now(), new)
+
+
+def _raise_first(refusals: Refusals) -> None:
+    for error in refusals.values():
+        raise error
 
 
 def _under_way(ledger: tuple[Host, ...]) -> bool:

@@ -25,6 +25,16 @@ class SourceKind(StrEnum):
     CLOUD = "cloud"
 
 
+class Billing(StrEnum):
+    """How a source charges for a host; spot hosts are charged by the second and may be taken away."""
+
+    PER_SECOND = "per-second"
+    HOURLY = "hourly"
+    MONTHLY = "monthly"
+    YEARLY = "yearly"
+    SPOT = "spot"
+
+
 @dataclass(frozen=True, slots=True)
 class HostType:
     """A kind of host a source can give: its size, its price while we hold it, its labels."""
@@ -35,6 +45,25 @@ class HostType:
     labels: tuple[tuple[str, str], ...] = ()
     boot_s: float = 0.0
     """Expected seconds from request to ready; used in plans, not waited for."""
+    billing: Billing = Billing.PER_SECOND
+    price_stopped_usd_per_hour: float = 0.0
+    """What is charged while the host is switched off and kept."""
+    initialise: bool = False
+    """Whether it comes bare: it is initialised before instances start there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One place where a source can make hosts of a type: a zone with its subnet and security group, for instance."""
+
+    key: str
+    """Unique within source and type; what the driver is asked with."""
+    price_usd_per_hour: float | None = None
+    """None: the price of the type."""
+
+
+ANYWHERE = (Variant(""),)
+"""A source that has no places to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +74,8 @@ class Offer:
     kind: SourceKind
     host_type: HostType
     available: int | None
+    variants: tuple[Variant, ...] = ANYWHERE
+    """Where, in the source's own order of preference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +99,14 @@ class Host:
     attempts: int = 0
     not_before: float = 0.0
     """The source is not asked again before this time (back-off)."""
+    cluster: str = ""
+    """The business line that has it; instances of others are not placed there."""
+    variant: str = ""
+    """Where its source was asked for it; see `Variant`."""
+    token: str = ""
+    """Names the call that asks for it, and for all hosts with the same token; a repeated call carries it again."""
+    leave_by: float | None = None
+    """What runs there has to be elsewhere by then; None: it may stay."""
     version: int = 0
 
     @property
@@ -85,6 +124,8 @@ class SourceHostState(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
     DELETING = "deleting"
 
 
@@ -98,3 +139,32 @@ class SourceHost:
     address: str = ""
     engine: str = ""
     labels: tuple[tuple[str, str], ...] = field(default=())
+    leave_by: float | None = None
+    """The source takes it away then: a spot notice, maintenance, the end of a loan."""
+    leave_words: str = ""
+    """Why, in the source's words."""
+    price_usd_per_hour: float | None = None
+    """Its price now, where that changes while we hold it (spot); None: the price of its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostOrder:
+    """One host of a call that asks for several of the same type and variant."""
+
+    host_id: str
+    type_name: str
+    variant: str = ""
+    token: str = ""
+    """The same for all hosts of the call and for its repetitions; a call with other hosts has another token."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """How a source wants to be asked."""
+
+    batch: int = 1
+    """Most hosts in one call."""
+    in_flight: int = 32
+    """Most hosts that are asked for and not yet shown by the source, at any time."""
+    can_stop: bool = False
+    """Whether a host can be switched off, kept, and switched on again."""

@@ -1,35 +1,56 @@
 """What dcp asks of a source of hosts."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
-from dcp.hosts.model import Offer, SourceHost, SourceKind
+from dcp.hosts.model import HostOrder, Offer, SourceHost, SourceKind, SourceLimits
+from dcp.kernel.errors import DriverError
+
+Refusals = Mapping[str, DriverError]
+"""By host id: what the source did not do, and why. A host that is not in it was accepted."""
 
 
 class HostSource(Protocol):
     """A place that gives hosts: the private pool, a cloud account, the fake cloud.
 
-    Every call may raise DriverError (or OutOfStock, Throttled, Rejected) and returns within 30 s.
+    Every call may raise DriverError (or OutOfStock, QuotaReached, Throttled, Rejected, AccessDenied), which then holds
+    for every host of the call, and returns within 60 s.
     """
 
     name: str
     kind: SourceKind
+    limits: SourceLimits
 
     async def offers(self) -> tuple[Offer, ...]:
         """Return what could be created now, in the source's own order of preference."""
         ...
 
-    async def create(self, host_id: str, type_name: str) -> None:
-        """Ask for one host that carries our id. Asking again for the same id changes nothing, whatever its state.
+    async def create(self, orders: tuple[HostOrder, ...]) -> Refusals:
+        """Ask for hosts that carry our ids: `limits.batch` at most, all of one type, variant and token.
 
-        Returning means that the request was accepted, not that the host runs; see `list_all`.
-        An error may leave the host created or not: the caller lists, and asks again with the same id.
+        Accepted means that the request was, not that the host runs; see `list_all`. Part of them may be refused.
+        Asking again for the same id changes nothing, whatever its state. After an error other than OutOfStock,
+        Throttled and Rejected hosts may have been created or not: the caller lists, and asks again for the same.
         """
         ...
 
-    async def delete(self, host_id: str) -> None:
-        """Ask to take the host back. What is absent is success. It is gone when `list_all` no longer shows it."""
+    async def delete(self, host_ids: tuple[str, ...]) -> Refusals:
+        """Ask to take hosts back. What is absent is success. It is gone when `list_all` no longer shows it."""
         ...
 
     async def list_all(self) -> tuple[SourceHost, ...]:
         """Return every host of ours that this source has. Complete, or an error."""
+        ...
+
+
+@runtime_checkable
+class StoppingSource(Protocol):
+    """A source with `limits.can_stop`."""
+
+    async def stop(self, host_ids: tuple[str, ...]) -> Refusals:
+        """Ask to switch hosts off and keep them. What is off is success."""
+        ...
+
+    async def start(self, host_ids: tuple[str, ...]) -> Refusals:
+        """Ask to switch hosts on again. What runs is success; OutOfStock where the source has no room for it now."""
         ...

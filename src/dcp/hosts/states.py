@@ -11,9 +11,14 @@ class HostState(StrEnum):
     REQUESTED = "requested"  # planned and in the ledger; the source has not been asked yet
     CREATING = "creating"  # the source was asked, or is about to be: it may or may not exist
     BOOTING = "booting"  # the source shows it; it does not run yet
+    INITIALISING = "initialising"  # it runs, and is made ready for containers
     READY = "ready"  # instances may start here
     UNREACHABLE = "unreachable"  # its engine does not answer: what runs there may run on, nothing new starts
+    CORDONED = "cordoned"  # takes no new instance; with a time to leave by, what is there moves elsewhere first
     DRAINING = "draining"  # takes no new instance; leaves when its last instance is gone
+    STOPPING = "stopping"  # an empty host is being switched off, to be kept for less
+    STOPPED = "stopped"  # switched off and kept: ready again sooner than a new one
+    STARTING = "starting"  # being switched on again
     RELEASING = "releasing"  # the source was asked to take it back
     RELEASED = "released"  # the source no longer shows it
     LOST = "lost"  # it vanished while we used it
@@ -22,11 +27,29 @@ class HostState(StrEnum):
 
 TRANSITIONS: dict[HostState, frozenset[HostState]] = {
     HostState.REQUESTED: frozenset({HostState.CREATING, HostState.RELEASED}),
-    HostState.CREATING: frozenset({HostState.BOOTING, HostState.READY, HostState.RELEASING, HostState.FAILED}),
-    HostState.BOOTING: frozenset({HostState.READY, HostState.RELEASING, HostState.FAILED, HostState.LOST}),
-    HostState.READY: frozenset({HostState.UNREACHABLE, HostState.DRAINING, HostState.LOST}),
+    HostState.CREATING: frozenset(
+        {
+            HostState.REQUESTED,
+            HostState.BOOTING,
+            HostState.INITIALISING,
+            HostState.READY,
+            HostState.RELEASING,
+            HostState.FAILED,
+        }
+    ),
+    HostState.BOOTING: frozenset(
+        {HostState.INITIALISING, HostState.READY, HostState.RELEASING, HostState.FAILED, HostState.LOST}
+    ),
+    HostState.INITIALISING: frozenset({HostState.READY, HostState.RELEASING, HostState.FAILED, HostState.LOST}),
+    HostState.READY: frozenset(
+        {HostState.UNREACHABLE, HostState.CORDONED, HostState.DRAINING, HostState.STOPPING, HostState.LOST}
+    ),
+    HostState.CORDONED: frozenset({HostState.READY, HostState.UNREACHABLE, HostState.DRAINING, HostState.LOST}),
     HostState.UNREACHABLE: frozenset({HostState.READY, HostState.LOST}),
     HostState.DRAINING: frozenset({HostState.READY, HostState.UNREACHABLE, HostState.RELEASING, HostState.LOST}),
+    HostState.STOPPING: frozenset({HostState.STOPPED, HostState.RELEASING, HostState.LOST}),
+    HostState.STOPPED: frozenset({HostState.STARTING, HostState.RELEASING, HostState.LOST}),
+    HostState.STARTING: frozenset({HostState.READY, HostState.RELEASING, HostState.FAILED, HostState.LOST}),
     HostState.RELEASING: frozenset({HostState.RELEASED}),
     HostState.RELEASED: frozenset(),
     HostState.LOST: frozenset({HostState.RELEASING}),
@@ -34,7 +57,9 @@ TRANSITIONS: dict[HostState, frozenset[HostState]] = {
 }
 
 ENDED = frozenset({HostState.RELEASED})
-COMING = frozenset({HostState.REQUESTED, HostState.CREATING, HostState.BOOTING})
+COMING = frozenset(
+    {HostState.REQUESTED, HostState.CREATING, HostState.BOOTING, HostState.INITIALISING, HostState.STARTING}
+)
 USABLE = COMING | {HostState.READY}
 """States in which instances may be placed; on a coming host they wait."""
 

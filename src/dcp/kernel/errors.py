@@ -9,10 +9,12 @@
     ├── Stale               a guarded write changed no row; drop the plan, load again, decide again
     ├── LeaseLost           another controller holds this subject now; stop touching it
     └── DriverError         a driver failed; retry after back-off
-        ├── OutOfStock      the source has none of this host type now: try the next offer
+        ├── OutOfStock      the source has none of this host type where it was asked: try the next place or offer
+        │   └── QuotaReached  the account may have no more of them, wherever it is asked
         ├── Unreachable     an engine or registry does not answer: nothing is known, nothing may be concluded
         ├── Throttled       slow down for `delay_s`
         └── Rejected        the request will never succeed as it is: give up and say why
+            └── AccessDenied  the account has no right to it: nothing is asked again until a person has looked
 
 Expected outcomes of a decision (no host fits, no metrics) are values, not errors.
 """
@@ -112,6 +114,12 @@ class OutOfStock(DriverError):
     code = "out-of-stock"
 
 
+class QuotaReached(OutOfStock):
+    """The account's own bound is reached: another zone of the same source will not help."""
+
+    code = "quota"
+
+
 class Unreachable(DriverError):
     """A host's engine, or a registry, does not answer; what runs or lies there may still be there, or not."""
 
@@ -133,3 +141,9 @@ class Rejected(DriverError):
 
     code = "rejected"
     retry = False
+
+
+class AccessDenied(Rejected):
+    """The source does not let our account do this."""
+
+    code = "access-denied"

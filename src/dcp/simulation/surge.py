@@ -258,7 +258,7 @@ class _Run:
         lost = self._rng.choice(ready)
         self._lost_host = lost.id
         world.runtime.lose_host(lost.id)
-        await world.private.delete(lost.id)
+        await world.private.delete((lost.id,))
         await world.cloud.lose(lost.id)
 
     async def _cut_off_host(self, world: World) -> None:

@@ -90,7 +90,7 @@ class WithEngines:
     """A source all of whose hosts have a container engine."""
 
     def __init__(self, inner: HostSource) -> None:
-        self.name, self.kind = inner.name, inner.kind
+        self.name, self.kind, self.limits = inner.name, inner.kind, inner.limits
         self.offers, self.create, self.delete = inner.offers, inner.create, inner.delete
         self._inner = inner
 

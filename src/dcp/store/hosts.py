@@ -94,6 +94,10 @@ def _values(host: Host) -> dict[str, object]:
         "reason": host.reason,
         "attempts": host.attempts,
         "not_before": host.not_before,
+        "cluster": host.cluster,
+        "variant": host.variant,
+        "token": host.token,
+        "leave_by": host.leave_by,
         "version": host.version,
     }
 
@@ -114,5 +118,9 @@ def _host(row: Row[Any]) -> Host:
         reason=row.reason,
         attempts=row.attempts,
         not_before=row.not_before,
+        cluster=row.cluster,
+        variant=row.variant,
+        token=row.token,
+        leave_by=row.leave_by,
         version=row.version,
     )

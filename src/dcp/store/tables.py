@@ -106,10 +106,27 @@ hosts = Table(
     Column("reason", NAME, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("not_before", SECONDS, nullable=False),
+    Column("cluster", NAME, nullable=False),
+    Column("variant", NAME, nullable=False),
+    Column("token", NAME, nullable=False),
+    Column("leave_by", SECONDS),
     Column("version", Integer, nullable=False),
     Index("hosts_by_state", "state", "source"),
     Index("hosts_by_reason", "reason", "changed_at"),
 )
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("source", NAME, primary_key=True),
+    Column("type_name", NAME, primary_key=True),
+    Column("variant", NAME, primary_key=True),
+    Column("kind", NAME, primary_key=True),
+    Column("words", Text, nullable=False),
+    Column("at", SECONDS, nullable=False),
+    Column("until", SECONDS, nullable=False),
+)
+"""What sources refused lately; a newer refusal of the same replaces the older one."""
 
 addresses = Table(
     "addresses",

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcp.drivers.clouds.machines import Machine, Machines, MachineStore
-from dcp.hosts.model import HostType, Offer, SourceHost, SourceHostState, SourceKind
+from dcp.drivers.clouds.one_by_one import each
+from dcp.hosts.model import HostOrder, HostType, Offer, SourceHost, SourceHostState, SourceKind, SourceLimits
+from dcp.hosts.ports import Refusals
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import OutOfStock, Rejected
 
@@ -34,6 +36,8 @@ class EngineHost:
 class EnginesSource:
     """Lends the named hosts, each to one taker; with a `path` they stay lent over restarts."""
 
+    limits = SourceLimits(in_flight=10_000)
+
     def __init__(
         self, name: str, kind: SourceKind, path: Path | None, hosts: Iterable[EngineHost], *, probe: Probe, clock: Clock
     ) -> None:
@@ -53,7 +57,17 @@ class EnginesSource:
             counts[host.host_type.name] += 1
         return tuple(Offer(self.name, self.kind, self._types[name], count) for name, count in counts.items())
 
-    async def create(self, host_id: str, type_name: str) -> None:
+    async def create(self, orders: tuple[HostOrder, ...]) -> Refusals:
+        return await each(orders, lambda order: self._create(order.host_id, order.type_name))
+
+    async def delete(self, host_ids: tuple[str, ...]) -> Refusals:
+        return await each(host_ids, self._delete)
+
+    async def list_all(self) -> tuple[SourceHost, ...]:
+        """Return every host that is taken. One that was since removed from the configuration is still listed."""
+        return await self._store.change(lambda machines: tuple(map(_show, machines.values())))
+
+    async def _create(self, host_id: str, type_name: str) -> None:
         if type_name not in self._types:
             raise Rejected(f"{self.name}: no host type {type_name!r}", hint=f"it has {', '.join(self._types)}")
         free = [host for host in await self._free(frozenset()) if host.host_type.name == type_name]
@@ -68,12 +82,8 @@ class EnginesSource:
 
         await self._store.change(take)
 
-    async def delete(self, host_id: str) -> None:
+    async def _delete(self, host_id: str) -> None:
         await self._store.change(lambda machines: machines.pop(host_id, None))
-
-    async def list_all(self) -> tuple[SourceHost, ...]:
-        """Return every host that is taken. One that was since removed from the configuration is still listed."""
-        return await self._store.change(lambda machines: tuple(map(_show, machines.values())))
 
     async def _free(self, taken: frozenset[str]) -> list[EngineHost]:
         """Return the hosts that nobody has and whose engine answers, in the order of the configuration."""

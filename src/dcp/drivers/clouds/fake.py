@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dcp.drivers.clouds.machines import Machine, Machines, MachineStore
-from dcp.hosts.model import HostType, Offer, SourceHost, SourceHostState, SourceKind
+from dcp.drivers.clouds.one_by_one import each
+from dcp.hosts.model import HostOrder, HostType, Offer, SourceHost, SourceHostState, SourceKind, SourceLimits
+from dcp.hosts.ports import Refusals
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DriverError, OutOfStock, Rejected, Throttled
 
@@ -55,6 +57,7 @@ class FakeCloud:
     """One cloud account. `creations` counts by host id how often a machine was really made: above 1, we paid twice."""
 
     kind = SourceKind.CLOUD
+    limits = SourceLimits()
 
     def __init__(
         self,
@@ -106,7 +109,13 @@ class FakeCloud:
             offers.append(Offer(self.name, self.kind, host_type, available))
         return tuple(offers)
 
-    async def create(self, host_id: str, type_name: str) -> None:
+    async def create(self, orders: tuple[HostOrder, ...]) -> Refusals:
+        return await each(orders, lambda order: self._order(order.host_id, order.type_name))
+
+    async def delete(self, host_ids: tuple[str, ...]) -> Refusals:
+        return await each(host_ids, self._delete)
+
+    async def _order(self, host_id: str, type_name: str) -> None:
         await self._enter("create")
         if type_name not in self._types:
             raise Rejected(f"{self.name}: no host type {type_name!r}", hint=f"it has {', '.join(self._types)}")
@@ -118,7 +127,7 @@ class FakeCloud:
                 self.faults.created_but_timed_out -= 1
                 raise DriverError(f"{self.name}: no answer to the creation of {host_id}")
 
-    async def delete(self, host_id: str) -> None:
+    async def _delete(self, host_id: str) -> None:
         await self._enter("delete")
         now = self._clock.now()
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcp.drivers.clouds.machines import Machine, Machines, MachineStore
-from dcp.hosts.model import HostType, Offer, SourceHost, SourceHostState, SourceKind
+from dcp.drivers.clouds.one_by_one import each
+from dcp.hosts.model import HostOrder, HostType, Offer, SourceHost, SourceHostState, SourceKind, SourceLimits
+from dcp.hosts.ports import Refusals
 from dcp.kernel.errors import OutOfStock, Rejected
 
 
@@ -25,6 +27,7 @@ class PrivatePool:
     """Lends hosts of fixed number; with a `path` they stay lent over restarts and between controllers."""
 
     kind = SourceKind.PRIVATE
+    limits = SourceLimits(in_flight=10_000)
 
     def __init__(self, name: str, path: Path | None, hosts: Iterable[PrivateHosts]) -> None:
         self.name = name
@@ -38,7 +41,17 @@ class PrivatePool:
             for type_name, one in self._hosts.items()
         )
 
-    async def create(self, host_id: str, type_name: str) -> None:
+    async def create(self, orders: tuple[HostOrder, ...]) -> Refusals:
+        return await each(orders, lambda order: self._create(order.host_id, order.type_name))
+
+    async def delete(self, host_ids: tuple[str, ...]) -> Refusals:
+        return await each(host_ids, self._delete)
+
+    async def list_all(self) -> tuple[SourceHost, ...]:
+        """Return every host that is taken. One whose type was since removed from the pool is still listed."""
+        return await self._store.change(lambda machines: tuple(map(self._show, machines.values())))
+
+    async def _create(self, host_id: str, type_name: str) -> None:
         if type_name not in self._hosts:
             raise Rejected(f"{self.name}: no host type {type_name!r}", hint=f"it has {', '.join(self._hosts)}")
         hosts = self._hosts[type_name]
@@ -52,15 +65,11 @@ class PrivatePool:
 
         await self._store.change(take)
 
-    async def delete(self, host_id: str) -> None:
+    async def _delete(self, host_id: str) -> None:
         def give_back(machines: Machines) -> None:
             machines.pop(host_id, None)
 
         await self._store.change(give_back)
-
-    async def list_all(self) -> tuple[SourceHost, ...]:
-        """Return every host that is taken. One whose type was since removed from the pool is still listed."""
-        return await self._store.change(lambda machines: tuple(map(self._show, machines.values())))
 
     def _show(self, machine: Machine) -> SourceHost:
         known = self._hosts.get(machine.type_name)

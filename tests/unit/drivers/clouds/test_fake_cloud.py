@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ask_source import ask, give_back
 from dcp.drivers.clouds.fake import CloudLimits, FakeCloud
 from dcp.hosts.model import HostType, Resources, SourceHostState
 from dcp.kernel.clock import LoopClock
@@ -36,7 +37,7 @@ async def states(cloud: FakeCloud) -> dict[str, SourceHostState]:
 def test_a_machine_is_pending_until_its_boot_is_over() -> None:
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock)
-        await cloud.create("h", "c4")
+        await ask(cloud, "h", "c4")
         await clock.sleep(9.9)
         (pending,) = await cloud.list_all()
         assert (pending.state, pending.address) == (SourceHostState.PENDING, "")
@@ -52,7 +53,7 @@ def test_boot_times_spread_the_same_for_the_same_seed() -> None:
         clock = LoopClock()
         cloud = make(clock, CloudLimits(boot_spread=0.5), seed=seed)
         for n in range(40):
-            await cloud.create(f"h-{n}", "c4")
+            await ask(cloud, f"h-{n}", "c4")
         await clock.sleep(10.0)
         return [host.state == SourceHostState.RUNNING for host in await cloud.list_all()]
 
@@ -65,10 +66,10 @@ def test_one_that_never_boots_stays_pending_and_can_be_deleted() -> None:
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock)
         cloud.faults.never_boots = True
-        await cloud.create("h", "c4")
+        await ask(cloud, "h", "c4")
         await clock.sleep(100_000.0)
         assert await states(cloud) == {"h": SourceHostState.PENDING}
-        await cloud.delete("h")
+        await give_back(cloud, "h")
         assert await states(cloud) == {}
 
     run(scenario)
@@ -77,13 +78,13 @@ def test_one_that_never_boots_stays_pending_and_can_be_deleted() -> None:
 def test_a_deleted_machine_is_shown_and_counts_until_it_is_gone() -> None:
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock, CloudLimits(stock=(("c4", 1),), delete_s=30.0))
-        await cloud.create("h", "c4")
-        await cloud.delete("h")
+        await ask(cloud, "h", "c4")
+        await give_back(cloud, "h")
         await clock.sleep(29.0)
         assert await states(cloud) == {"h": SourceHostState.DELETING}
         with pytest.raises(OutOfStock):
-            await cloud.create("i", "c4")
-        await cloud.delete("h")
+            await ask(cloud, "i", "c4")
+        await give_back(cloud, "h")
         await clock.sleep(2.0)
         assert await states(cloud) == {}, "asking again does not start the wait anew"
 
@@ -95,11 +96,11 @@ def test_the_quota_holds_over_all_types_and_types_without_stock_have_no_bound() 
         cloud = make(clock, CloudLimits(stock=(("c4", 5),), max_hosts=2))
         assert [offer.available for offer in await make(clock).offers()] == [None, None]
         assert [offer.available for offer in await cloud.offers()] == [2, 2]
-        await cloud.create("a", "c4")
-        await cloud.create("b", "c8")
+        await ask(cloud, "a", "c4")
+        await ask(cloud, "b", "c8")
         assert [offer.available for offer in await cloud.offers()] == [0, 0]
         with pytest.raises(OutOfStock, match="quota"):
-            await cloud.create("c", "c8")
+            await ask(cloud, "c", "c8")
 
     run(scenario)
 
@@ -110,8 +111,8 @@ def test_sold_out_is_found_only_by_asking() -> None:
         cloud.faults.sold_out.add("c4")
         assert len(await cloud.offers()) == 2
         with pytest.raises(OutOfStock):
-            await cloud.create("a", "c4")
-        await cloud.create("a", "c8")
+            await ask(cloud, "a", "c4")
+        await ask(cloud, "a", "c8")
 
     run(scenario)
 
@@ -119,15 +120,15 @@ def test_sold_out_is_found_only_by_asking() -> None:
 def test_too_many_creations_are_throttled_until_the_window_allows() -> None:
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock, CloudLimits(max_creates=2, window_s=60.0))
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         await clock.sleep(10.0)
-        await cloud.create("b", "c4")
+        await ask(cloud, "b", "c4")
         with pytest.raises(Throttled) as told:
-            await cloud.create("c", "c4")
+            await ask(cloud, "c", "c4")
         assert told.value.delay_s == pytest.approx(50.0)
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         await clock.sleep(told.value.delay_s)
-        await cloud.create("c", "c4")
+        await ask(cloud, "c", "c4")
 
     run(scenario)
 
@@ -139,13 +140,13 @@ def test_errors_are_injected_by_verb_without_effect(error: DriverError) -> None:
         for verb in ("create", "list_all", "delete", "offers"):
             cloud.fail(verb, error)
         with pytest.raises(Throttled):
-            await cloud.create("a", "c4")
+            await ask(cloud, "a", "c4")
         with pytest.raises(Throttled):
             await cloud.list_all()
         assert await states(cloud) == {}
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         with pytest.raises(Throttled):
-            await cloud.delete("a")
+            await give_back(cloud, "a")
         with pytest.raises(Throttled):
             await cloud.offers()
         assert len(await states(cloud)) == 1
@@ -158,8 +159,8 @@ def test_a_creation_may_time_out_although_the_machine_is_there_and_is_not_paid_t
         cloud = make(clock)
         cloud.faults.created_but_timed_out = 1
         with pytest.raises(DriverError):
-            await cloud.create("a", "c4")
-        await cloud.create("a", "c4")
+            await ask(cloud, "a", "c4")
+        await ask(cloud, "a", "c4")
         assert list(await states(cloud)) == ["a"]
         assert cloud.creations == {"a": 1}
 
@@ -170,9 +171,9 @@ def test_a_new_machine_may_be_missing_from_the_listing_and_is_still_one() -> Non
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock)
         cloud.faults.hide_new_s = 20.0
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         assert await states(cloud) == {}
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         await clock.sleep(21.0)
         assert list(await states(cloud)) == ["a"]
         assert cloud.creations == {"a": 1}
@@ -184,9 +185,9 @@ def test_deletions_may_be_accepted_and_not_carried_out() -> None:
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock)
         cloud.faults.ignored_deletes = 2
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         for left in (1, 1, 0):
-            await cloud.delete("a")
+            await give_back(cloud, "a")
             assert len(await states(cloud)) == left
 
     run(scenario)
@@ -195,7 +196,7 @@ def test_deletions_may_be_accepted_and_not_carried_out() -> None:
 def test_a_lost_machine_vanishes() -> None:
     async def scenario(clock: LoopClock) -> None:
         cloud = make(clock)
-        await cloud.create("a", "c4")
+        await ask(cloud, "a", "c4")
         await cloud.lose("a")
         await cloud.lose("never")
         assert await states(cloud) == {}
@@ -217,7 +218,7 @@ async def test_a_file_outlives_the_controller_and_a_damaged_one_is_not_taken_for
     path = tmp_path / "cloud.json"
     clock = LoopClock()
     cloud = FakeCloud("fake", clock, path, types=(TYPE,))
-    await cloud.create("a", "c4")
+    await ask(cloud, "a", "c4")
     assert list(await states(FakeCloud("fake", clock, path, types=()))) == ["a"], "also when its type is gone"
     path.write_text(path.read_text()[:20])
     with pytest.raises(DriverError, match="damaged"):

@@ -101,7 +101,21 @@ def _hosts() -> None:
         sa.Column("reason", NAME, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("cluster", NAME, nullable=False),
+        sa.Column("variant", NAME, nullable=False),
+        sa.Column("token", NAME, nullable=False),
+        sa.Column("leave_by", SECONDS),
         sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "refusals",
+        sa.Column("source", NAME, primary_key=True),
+        sa.Column("type_name", NAME, primary_key=True),
+        sa.Column("variant", NAME, primary_key=True),
+        sa.Column("kind", NAME, primary_key=True),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("until", SECONDS, nullable=False),
     )
     op.create_table(
         "addresses",
