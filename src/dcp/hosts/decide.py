@@ -112,6 +112,8 @@ def _coming(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep |
             if view.now >= host.not_before
             else None
         )
+    if seen is not None and seen.refusal is not None:
+        return HostStep(host, HostState.FAILED, seen.refusal.code, str(seen.refusal))
     if seen is not None and seen.state == SourceHostState.RUNNING and _engine_answers(host, seen, view):
         waited_s = view.now - host.requested_at
         return HostStep(host, HostState.READY, "ready", f"runs, {waited_s:.1f} s after it was asked for", seen)

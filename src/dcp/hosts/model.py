@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dcp.hosts.states import HostState
+from dcp.kernel.errors import DriverError
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ class SourceHost:
     """Why, in the source's words."""
     price_usd_per_hour: float | None = None
     """Its price now, where that changes while we hold it (spot); None: the price of its type."""
+    refusal: DriverError | None = None
+    """Why it will never run, where its source accepted it first and found that out later; it is taken back like any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
-from dcp.kernel.units import parse_bytes, parse_cpu_millis
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
-from dcp.orchestration.services.validate import NAME
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
+from dcp.settings.values import LABEL, Cpus, Labels, Memory, Name, Price, cpu_millis, memory_bytes, refuse_twice
 from dcp.settings.warming import WarmingForm
 
 _ENGINE = EngineSettings()
@@ -29,7 +28,6 @@ _BALANCER = BalancerSettings()
 _HAPROXY_THREADS = 64
 _RANGE = re.compile(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*")
 ENGINE = re.compile(r"unix:///\S+|tcp://[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ssh://\S+")
-LABEL = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
 
 
 def _host_and_port(value: Any) -> Any:
@@ -50,30 +48,6 @@ def _port_range(value: Any) -> Any:
     return int(match[1]), int(match[2])
 
 
-def _cpu_millis(value: Any) -> int:
-    found = parse_cpu_millis(value) if isinstance(value, str | int | float) else 0
-    if found <= 0:
-        raise ValueError("not a number of processors above 0 such as 0.5")
-    return found
-
-
-def _memory_bytes(value: Any) -> int:
-    found = parse_bytes(value) if isinstance(value, str | int) else 0
-    if found <= 0:
-        raise ValueError("not a size above 0 such as 512M")
-    return found
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value) or len(value) > 40:
-        raise ValueError("not a name: use lower-case letters, digits, - and _, at most 40")
-    return value
-
-
-def _label_value(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
 def _rising_to_one(shares: list[float]) -> list[float]:
     if not shares or sorted(set(shares)) != shares or shares[0] <= 0 or shares[-1] != 1:
         raise ValueError("must rise from above 0 to 1")
@@ -85,13 +59,8 @@ PortRange = Annotated[tuple[int, int], BeforeValidator(_port_range)]
 Address = Annotated[tuple[str, int], BeforeValidator(_host_and_port)]
 IpAddress = Annotated[str, AfterValidator(lambda value: str(ipaddress.ip_address(value)))]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Cpus = Annotated[int, BeforeValidator(_cpu_millis)]
-Memory = Annotated[int, BeforeValidator(_memory_bytes)]
-CpusOrAuto = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else _cpu_millis(value))]
-MemoryOrAuto = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else _memory_bytes(value))]
-Name = Annotated[str, AfterValidator(_name)]
-Labels = dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, BeforeValidator(_label_value)]]
-Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
+CpusOrAuto = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else cpu_millis(value))]
+MemoryOrAuto = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else memory_bytes(value))]
 
 
 class _Form(BaseModel):
@@ -151,7 +120,7 @@ class FakeCloudForm(_Form):
 
     @model_validator(mode="after")
     def _types_differ(self) -> "FakeCloudForm":
-        _refuse_twice([one.name for one in self.types], "type")
+        refuse_twice([one.name for one in self.types], "type")
         return self
 
 
@@ -186,8 +155,8 @@ class EnginesForm(_Form):
 
     @model_validator(mode="after")
     def _hosts_differ(self) -> "EnginesForm":
-        _refuse_twice([one.name for one in self.hosts], "host")
-        _refuse_twice([one.engine for one in self.hosts], "engine")
+        refuse_twice([one.name for one in self.hosts], "host")
+        refuse_twice([one.engine for one in self.hosts], "engine")
         return self
 
 
@@ -259,9 +228,9 @@ class BalancerForm(_Form):
 
     @model_validator(mode="after")
     def _proxies_can_be_told(self) -> "BalancerForm":
-        _refuse_twice([one.name for one in self.proxies], "proxy")
-        _refuse_twice([f"{host}:{port}" for host, port in (one.status for one in self.proxies)], "status address")
-        _refuse_twice([str(one.port) for one in self.tls], "certificate for port")
+        refuse_twice([one.name for one in self.proxies], "proxy")
+        refuse_twice([f"{host}:{port}" for host, port in (one.status for one in self.proxies)], "status address")
+        refuse_twice([str(one.port) for one in self.tls], "certificate for port")
         if any(one.name == "embedded" for one in self.proxies):
             raise ValueError("embedded is the name of the proxy beside the controller; choose another")
         if self.proxies and not self.xds.addresses:
@@ -387,7 +356,7 @@ class SettingsForm(_Form):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SettingsForm":
-        _refuse_twice([source.name for source in self.sources], "source")
+        refuse_twice([source.name for source in self.sources], "source")
         inside, outside = self.runtime.ports, self.balancer.internal_ports
         if inside[0] <= outside[1] and outside[0] <= inside[1]:
             raise ValueError("runtime.ports and balancer.internal_ports overlap; each port can have one owner")
@@ -396,9 +365,3 @@ class SettingsForm(_Form):
             kept_s = self.engine.keep_samples_s
             raise ValueError(f"engine.keep_samples_s is {kept_s:g}, less than twice the {looked_at_s} s looked at")
         return self
-
-
-def _refuse_twice(names: list[str], noun: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"there are two {noun}s called {name}")

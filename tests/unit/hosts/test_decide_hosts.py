@@ -5,6 +5,7 @@ from dataclasses import replace
 from dcp.hosts.decide import EngineLook, SourceDecision, SourceView, decide_hosts
 from dcp.hosts.model import Host, HostType, Resources, SourceHost, SourceHostState, SourceKind
 from dcp.hosts.states import HostState
+from dcp.kernel.errors import OutOfStock
 
 NOW = 1000.0
 
@@ -190,3 +191,11 @@ def test_a_silent_engine_is_told_of_with_what_was_wrong() -> None:
     engines = {"cloud-1": EngineLook(answers=False, since=NOW - 6.0, words="Connection refused")}
     (step,) = decide(with_engine(HostState.READY), listed=shown_with_engine(), engines=engines).steps
     assert "Connection refused" in step.words
+
+
+def test_a_host_that_its_source_could_not_make_after_all_fails_at_once_with_the_reason() -> None:
+    seen = replace(shown(SourceHostState.PENDING), refusal=OutOfStock("no valid host was found"))
+    for state in (HostState.CREATING, HostState.BOOTING):
+        (step,) = decide(host(state), listed=(seen,)).steps
+        assert (step.after, step.reason) == (HostState.FAILED, "out-of-stock")
+        assert "no valid host was found" in step.words

@@ -1,0 +1,50 @@
+"""Values that several parts of `dcp.yaml` use: sizes, names, labels, prices."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from dcp.kernel.units import parse_bytes, parse_cpu_millis
+from dcp.orchestration.services.validate import NAME
+
+LABEL = r"^[A-Za-z0-9][A-Za-z0-9_./-]*$"
+
+
+def cpu_millis(value: Any) -> int:
+    """Return thousandths of a processor above 0. Raises ValueError."""
+    found = parse_cpu_millis(value) if isinstance(value, str | int | float) else 0
+    if found <= 0:
+        raise ValueError("not a number of processors above 0 such as 0.5")
+    return found
+
+
+def memory_bytes(value: Any) -> int:
+    """Return bytes above 0. Raises ValueError."""
+    found = parse_bytes(value) if isinstance(value, str | int) else 0
+    if found <= 0:
+        raise ValueError("not a size above 0 such as 512M")
+    return found
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value) or len(value) > 40:
+        raise ValueError("not a name: use lower-case letters, digits, - and _, at most 40")
+    return value
+
+
+def _label_value(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def refuse_twice(names: list[str], noun: str) -> None:
+    """Raise ValueError for a name that stands there twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"there are two {noun}s called {name}")
+
+
+Cpus = Annotated[int, BeforeValidator(cpu_millis)]
+Memory = Annotated[int, BeforeValidator(memory_bytes)]
+Name = Annotated[str, AfterValidator(_name)]
+Labels = dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, BeforeValidator(_label_value)]]
+Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
