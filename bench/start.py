@@ -67,7 +67,7 @@ class Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--per-engine", type=int, default=24, metavar="N", help="containers on each engine")
+    parser.add_argument("--per-engine", type=int, default=100, metavar="N", help="containers on each engine")
     parser.add_argument("--engines", type=int, nargs="+", default=[1, 4], metavar="N")
     parser.add_argument("--only", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--octet", type=int, default=117, help="the lab's network is 10.OCTET.0.0/16")
@@ -341,10 +341,12 @@ async def program(host: LabHost, *argv: str) -> str:
 
 
 async def remove_containers(host: LabHost) -> None:
-    ids = (await program(host, "docker", "ps", "-aq")).split()
-    # Few at a time: Docker 20.10 misses ends when very many come at once, and then waits for them for ever.
-    for chunk in chunks(ids, 4):
-        await program(host, "docker", "rm", "-f", *chunk)
+    # Few at a time: Docker 20.10 misses ends when very many come at once, and then waits for them for a while.
+    async with asyncio.timeout(LIMIT_S):
+        while ids := (await program(host, "docker", "ps", "-aq")).split():
+            for chunk in chunks(ids, 4):
+                with suppress(RuntimeError):
+                    await program(host, "docker", "rm", "-f", *chunk)
 
 
 def chunks(found: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -11,7 +11,7 @@ import pytest
 from dcp.hosts.model import Resources
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DriverError, Rejected
-from dcp.orchestration.services.model import HealthCheck, StartOrder
+from dcp.orchestration.services.model import HealthCheck, Observation, StartOrder
 from dcp.orchestration.services.ports import Runtime
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ async def start_twice_is_one(rig: Rig) -> None:
 async def racing_to_start_the_same_id_gives_one(rig: Rig) -> None:
     order = rig.order("one", What.SLEEPS)
     runtimes = [rig.runtime, rig.again(), rig.again(), rig.runtime]
-    seen = await _all(runtime.start(order) for runtime in runtimes)
+    seen = await _all(_started(rig, runtime, order) for runtime in runtimes)
     assert len(set(seen)) == 1
     assert rig.processes("one") == 1
 
@@ -324,6 +324,19 @@ async def _until(rig: Rig, condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():
         assert rig.clock.now() < give_up_at, "it did not happen"
         await rig.clock.sleep(0.02)
+
+
+async def _started(rig: Rig, runtime: Runtime, order: StartOrder) -> Observation:
+    """Start it, again while its engine is only slow: a busy machine must not look like a broken promise."""
+    give_up_at = rig.clock.now() + PATIENCE_S
+    while True:
+        try:
+            return await runtime.start(order)
+        except Rejected:
+            raise
+        except DriverError:
+            if rig.clock.now() > give_up_at:
+                raise
 
 
 async def _all(calls: Iterable[Awaitable[T]]) -> list[T]:
