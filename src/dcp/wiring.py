@@ -21,6 +21,7 @@ from dcp.kernel.errors import InvalidInput, Problem, Unavailable
 from dcp.orchestration.services.ports import OneRuntime, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.settings.model import (
+    CloudSource,
     EnginesSourceSettings,
     FakeCloudSource,
     PrivateSource,
@@ -44,6 +45,7 @@ DRIVERS = {
     "mirrors": "dcp.drivers.mirrors.http",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
+    "source/libcloud": "dcp.drivers.clouds.libcloud",
 }
 
 
@@ -200,6 +202,8 @@ def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -
             probe = load("runtime/docker").engine_probe(settings.runtime)
             hosts = [driver.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
             made = driver.EnginesSource(source.name, source.kind, path, hosts, probe=probe, clock=clock)
+        case CloudSource():
+            made = load(f"source/{source.driver}").make(source.template, source.account, clock)
     return made
 
 

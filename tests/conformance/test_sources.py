@@ -31,6 +31,8 @@ class SteppedClock:
 class SourceRig:
     """`make` gives a source over a file, or without one over memory; then `again` is the same object."""
 
+    counts_stock = True
+
     def __init__(self, make: Callable[[SteppedClock, Path | None], HostSource], path: Path | None) -> None:
         self.clock = SteppedClock()
         self._make = make

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dcp.drivers.clouds.accounts import Account
+from dcp.drivers.clouds.template import Template
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import HostType, SourceKind
@@ -49,7 +51,21 @@ class EnginesSourceSettings:
     kind: SourceKind = SourceKind.PRIVATE
 
 
-Source = PrivateSource | FakeCloudSource | EnginesSourceSettings
+@dataclass(frozen=True, slots=True)
+class CloudSource:
+    """A cloud account: which driver, which machines where, and what that kind of account is told."""
+
+    driver: str
+    template: Template
+    account: Account
+    kind = SourceKind.CLOUD
+
+    @property
+    def name(self) -> str:
+        return self.template.name
+
+
+Source = PrivateSource | FakeCloudSource | EnginesSourceSettings | CloudSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dcp.kernel.errors import InvalidInput, Problem
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Timing
 from dcp.orchestration.services.addresses import AddressRange
+from dcp.settings.clouds import AccountForm
 from dcp.settings.faults import problems_of_validation
 from dcp.settings.machine import Machine, slice_of, this_machine
 from dcp.settings.model import (
@@ -182,7 +183,9 @@ def _engines(form: EnginesForm) -> EnginesSourceSettings:
     return EnginesSourceSettings(form.name, tuple(hosts), SourceKind(form.billing))
 
 
-def _source(form: PrivateForm | FakeCloudForm | EnginesForm, machine: Machine) -> Source:
+def _source(form: PrivateForm | FakeCloudForm | EnginesForm | AccountForm, machine: Machine) -> Source:
+    if isinstance(form, AccountForm):
+        return form.source()
     if isinstance(form, EnginesForm):
         return _engines(form)
     if isinstance(form, FakeCloudForm):

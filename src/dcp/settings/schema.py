@@ -14,6 +14,7 @@ from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
+from dcp.settings.clouds import ACCOUNT_KINDS, AccountForm
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
 from dcp.settings.values import LABEL, Cpus, Labels, Memory, Name, Price, cpu_millis, memory_bytes, refuse_twice
@@ -160,8 +161,8 @@ class EnginesForm(_Form):
         return self
 
 
-SourceForm = Annotated[PrivateForm | FakeCloudForm | EnginesForm, Field(discriminator="kind")]
-SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines"})
+SourceForm = Annotated[PrivateForm | FakeCloudForm | EnginesForm | AccountForm, Field(discriminator="kind")]
+SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines"}) | ACCOUNT_KINDS
 
 
 class EdgeProxyForm(_Form):

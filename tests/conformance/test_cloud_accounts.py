@@ -1,0 +1,77 @@
+"""Drivers of cloud accounts keep every promise of `sources`, over real sockets, against clouds of these tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sources import CASES, LARGE, LARGE_STOCK, SMALL, SMALL_STOCK, Case
+from test_sources import SteppedClock
+
+from cloud_server import CloudServer
+from dcp.drivers.clouds.account import AccountSource
+from dcp.drivers.clouds.accounts import LibcloudAccount
+from dcp.drivers.clouds.libcloud import make as make_libcloud
+from dcp.drivers.clouds.template import MachineType, Place, Template
+from fake_digitalocean import HERE, TOKEN, FakeDigitalOcean
+
+STOCK = {"s-1": SMALL_STOCK, "l-4": LARGE_STOCK}
+TYPES = (MachineType(SMALL, "s-1"), MachineType(LARGE, "l-4"))
+
+
+def template(**changes: Any) -> Template:
+    plain: dict[str, Any] = {
+        "name": "tail",
+        "owner": "dcp-test",
+        "image": "debian-12",
+        "types": TYPES,
+        "places": (Place("fra1", "fra1"),),
+        "engine": "tcp://{address}:2376",
+        "batch": 16,
+    }
+    return Template(**{**plain, **changes})
+
+
+def libcloud(cloud: CloudServer) -> AccountSource:
+    return make_libcloud(template(), LibcloudAccount(HERE, {"key": TOKEN, "port": cloud.port}), cloud.clock)
+
+
+@dataclass
+class Cloud:
+    """A cloud and how its driver is made."""
+
+    server: Callable[[SteppedClock, dict[str, int]], CloudServer]
+    source: Callable[[CloudServer], Any]
+
+
+CLOUDS = {"libcloud": Cloud(FakeDigitalOcean, libcloud)}
+
+
+class AccountRig:
+    """Every object of the driver asks the same cloud."""
+
+    counts_stock = False
+
+    def __init__(self, cloud: Cloud, server: CloudServer, clock: SteppedClock) -> None:
+        self.clock = clock
+        self._cloud = cloud
+        self._server = server
+        self.made: list[Any] = []
+        self.source = self.again()
+
+    def again(self) -> Any:
+        self.made.append(self._cloud.source(self._server))
+        return self.made[-1]
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+async def test_contract(case: Case, cloud: str) -> None:
+    clock = SteppedClock()
+    async with CLOUDS[cloud].server(clock, dict(STOCK)) as server:
+        rig = AccountRig(CLOUDS[cloud], server, clock)
+        try:
+            await case(rig)
+        finally:
+            for source in rig.made:
+                await source.aclose()

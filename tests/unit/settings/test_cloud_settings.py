@@ -1,0 +1,63 @@
+"""Cloud accounts in `dcp.yaml`."""
+
+import pytest
+
+from dcp.drivers.clouds.accounts import LibcloudAccount
+from dcp.hosts.model import Billing
+from dcp.kernel.errors import InvalidInput
+from dcp.settings.model import CloudSource, Settings
+from dcp.settings.read import parse_settings
+
+TAIL = """
+sources:
+  - name: tail
+    kind: libcloud
+    provider: digitalocean
+    owner: dcp-shop
+    image: debian-12
+    site: fra
+    engine: tcp://{address}:2376
+    initialise: true
+    zones: [{name: fra1}, {name: b, zone: ams3, network: n-1, security_groups: [sg-1]}]
+    types: [{name: small, machine: s-1, cpus: 1, memory: 2G, price_usd_per_hour: 0.02, zone_prices: {b: 0.01}}]
+"""
+
+
+def parsed(text: str) -> Settings:
+    return parse_settings(text, "dcp.yaml")
+
+
+def test_an_account_is_read_into_a_template() -> None:
+    (source,) = parsed(TAIL).sources
+    assert isinstance(source, CloudSource)
+    assert (source.name, source.driver) == ("tail", "libcloud")
+    assert source.account == LibcloudAccount("digitalocean")
+    (offer,) = source.template.offers({})
+    assert (offer.host_type.labels, offer.host_type.initialise) == ((("site", "fra"),), True)
+    assert offer.host_type.billing == Billing.PER_SECOND
+    assert [(one.key, one.price_usd_per_hour) for one in offer.variants] == [("fra1", None), ("b", 0.01)]
+    assert source.template.place_named("b").zone == "ams3"
+    assert source.template.place_named("").zone == "fra1"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("provider: digitalocean", "provider: ec2"), "use kind ec2"),
+        (("provider: digitalocean", "provider: upcloud"), "not known whether Libcloud lists all machines of upcloud"),
+        (("owner: dcp-shop", "owner: Shop_1"), "owner"),
+        (("    owner: dcp-shop\n", ""), "owner: .*is missing"),
+        (("name: tail", "name: my_tail"), "machines are named after it"),
+        (("{address}:2376", "10.0.0.1:2376"), "{address} in it"),
+        (("{b: 0.01}", "{c: 0.01}"), "price in zone c, which is not among zones"),
+        (("price_usd_per_hour: 0.02,", "billing: spot,"), "no notice through Libcloud"),
+        (("    image: debian-12\n", "    image: debian-12\n    key: k\n"), "give it under options"),
+        (("{name: fra1}", "{name: b}"), "two zones called b"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_path(change: tuple[str, str], words: str) -> None:
+    text = TAIL.replace(*change)
+    assert text != TAIL
+    with pytest.raises(InvalidInput, match=words) as caught:
+        parsed(text)
+    assert caught.value.problems[0].path.startswith("sources.0")
