@@ -187,9 +187,19 @@ async def hosts_given_back_stay_in_the_ledger_only(rig: Rig) -> None:
     assert await rig.database.read(lambda connection: hosts.current(connection, "cloud")) == (older,)
     assert await rig.database.read(hosts.every) == (older, kept, gone, out)
     assert await rig.database.read(lambda connection: hosts.find(connection, "cloud-9")) is None
-    since = hosts.out_of_stock_since
-    assert await rig.database.read(lambda connection: since(connection, 49.0)) == {("cloud", "small")}
-    assert await rig.database.read(lambda connection: since(connection, 50.0)) == frozenset()
+
+
+@case
+async def hosts_of_a_call_are_found_whatever_became_of_them(rig: Rig) -> None:
+    one = make_host("cloud-1", source="cloud", state=HostState.CREATING, token="a")
+    gone = make_host("cloud-2", source="cloud", state=HostState.RELEASED, token="a")
+    other = make_host("cloud-3", source="cloud", token="b")
+    rest = [make_host(f"rack-{number}") for number in range(1200)]
+    await rig.database.write(lambda connection: hosts.add(connection, [one, gone, other, *rest]))
+    assert await rig.database.read(lambda connection: hosts.of_tokens(connection, {"a"})) == (one, gone)
+    assert await rig.database.read(lambda connection: hosts.of_tokens(connection, ())) == ()
+    ids = {host.id for host in rest} | {"cloud-2", "rack-9999"}
+    assert {h.id for h in await rig.database.read(lambda c: hosts.of_ids(c, ids))} == ids - {"rack-9999"}
 
 
 @case

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stores import CASES, SHARED_CASES, Case
 
-from dcp.hosts.model import Host, HostType, Resources, SourceKind
+from dcp.hosts.model import Billing, Host, HostType, Resources, SourceKind
 from dcp.hosts.states import HostState
 from dcp.orchestration.services.model import GateCondition, Instance
 from dcp.orchestration.services.states import InstanceState
@@ -108,6 +108,8 @@ by_type: dict[object, st.SearchStrategy[Any]] = {
     int: small,
     float: seconds,
     float | None: maybe_seconds,
+    bool: st.booleans(),
+    Billing: st.sampled_from(Billing),
     tuple[tuple[str, str], ...]: st.lists(st.tuples(words, words), max_size=3).map(tuple),
 }
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
+from dcp.hosts.creation import places_left
 from dcp.hosts.model import Host, Offer, SourceHost
 from dcp.hosts.ports import HostSource
+from dcp.hosts.refusals import Refused
 from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.kernel.errors import DriverError, NotFound
@@ -20,7 +22,7 @@ from dcp.orchestration.scaling.warming import WarmingSnapshot
 from dcp.orchestration.services.decide import HOST_GONE
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
-from dcp.store import applications, counters, events, hosts, instances, plans, samples, warming
+from dcp.store import applications, counters, events, hosts, instances, plans, refusals, samples, warming
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
@@ -166,7 +168,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
     mine = [instance for instance in every if instance.application == name]
     known = hosts.current(connection)
     gone = frozenset(i.host_id for i in mine) - {host.id for host in known if host.state not in HOST_GONE}
-    out = hosts.out_of_stock_since(connection, now - context.settings.stock_memory_s)
+    memory = refusals.live(connection, now)
     services = tuple(
         _service(connection, context, application, service, rows[service.name], mine, gone)
         for service in application.spec.services
@@ -185,7 +187,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         gone_services=tuple(instance for instance in mine if instance.service not in names),
         hosts=known,
         host_instances=every,
-        offers=tuple(_still_free(offer, known, out) for offer in offers),
+        offers=tuple(_still_free(offer, known, memory, now) for offer in offers),
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
@@ -210,9 +212,12 @@ def _warming(connection: Connection, context: Context, spec: ApplicationSpec) ->
     )
 
 
-def _still_free(offer: Offer, known: tuple[Host, ...], out: frozenset[tuple[str, str]]) -> Offer:
-    if (offer.source, offer.host_type.name) in out:
+def _still_free(offer: Offer, known: tuple[Host, ...], memory: tuple[Refused, ...], now: float) -> Offer:
+    """Return what is left of an offer: the places that were not refused lately, and the hosts not spoken for."""
+    places = places_left(memory, offer, now)
+    if not places:
         return replace(offer, available=0)
+    offer = replace(offer, variants=places)
     if offer.available is None:
         return offer
     ours = sum(1 for host in known if (host.source, host.host_type.name) == (offer.source, offer.host_type.name))

@@ -21,7 +21,7 @@ from dcp.engine.edge import EdgeWorker
 from dcp.engine.images.worker import SUBJECT as IMAGES
 from dcp.engine.images.worker import ImagesWorker
 from dcp.engine.service import ServiceWorker
-from dcp.engine.source import SourceWorker
+from dcp.engine.sources.worker import SourceWorker
 from dcp.engine.warming.worker import NO_SITE, WarmingWorker
 from dcp.engine.warming.worker import SUBJECT as SITE
 from dcp.kernel.errors import DcpError, LeaseLost, Stale

@@ -30,7 +30,15 @@ class EngineSettings:
     engine_lost_after_s: float = 300.0
     """A host whose engine is silent for this long is lost; its instances are replaced elsewhere."""
     stock_memory_s: float = 120.0
-    """A source that was out of a host type is not asked for it again for this long."""
+    """A source that was out of a host type in one place is not asked for it there again for this long."""
+    quota_memory_s: float = 300.0
+    """A source whose quota of a host type was used up is not asked for it again for this long."""
+    denied_memory_s: float = 3600.0
+    """A source that denied us something is not asked for hosts again for this long."""
+    shown_within_s: float = 120.0
+    """A host that its source accepted and does not show for this long is given up."""
+    delete_again_s: float = 10.0
+    """A host that its source still shows is given back again after this long."""
     listen_ports: tuple[int, int] = (18000, 18999)
     """Range of ports for services that publish none."""
     listen_address: str = "127.0.0.1"

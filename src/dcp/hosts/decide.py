@@ -7,8 +7,10 @@ ledger is read, so a machine that the ledger does not know was not written first
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dcp.hosts.creation import ACCEPTED
 from dcp.hosts.model import Host, SourceHost, SourceHostState
 from dcp.hosts.states import COMING, HostState
+from dcp.hosts.steps import HostStep
 
 LOST_SHARE = 0.5
 """When more of a source's engines than this are silent at once, the way to them is in doubt, and none is given up."""
@@ -44,26 +46,15 @@ class SourceView:
     engines: Mapping[str, EngineLook] = field(default_factory=dict)
     """What is known of the container engine of each host that has one."""
     engine_lost_after_s: float = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class HostStep:
-    """Move `host` to `after`."""
-
-    host: Host
-    after: HostState
-    reason: str
-    words: str
-    seen: SourceHost | None = None
-    """What the source showed, where the step takes over its address."""
+    shown_within_s: float = 120.0
+    """A host that was accepted and is not shown for this long is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceDecision:
-    """Steps to write; then hosts to ask for, to take back, and unknown machines to collect."""
+    """Steps to write; then hosts to take back, and unknown machines to collect. What is asked for, see `creation`."""
 
     steps: tuple[HostStep, ...]
-    create: tuple[Host, ...]
     delete: tuple[Host, ...]
     collect: tuple[str, ...]
 
@@ -77,7 +68,6 @@ def decide_hosts(view: SourceView) -> SourceDecision:
     still = [host for host in view.hosts if host.id not in moved and view.now >= host.not_before]
     return SourceDecision(
         steps=steps,
-        create=tuple(host for host in still if host.state == HostState.CREATING and host.id not in listed),
         delete=tuple(host for host in still if host.state == HostState.RELEASING),
         collect=tuple(sorted(one.host_id for one in view.listed if one.host_id not in known)),
     )
@@ -102,27 +92,39 @@ def _next(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | N
 
 
 def _coming(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
-    gone = HostState.RELEASED if host.state == HostState.REQUESTED else HostState.RELEASING
-    unneeded = _unneeded(host, view, gone)
-    if unneeded is not None:
-        return unneeded
     if host.state == HostState.REQUESTED:
-        return (
-            HostStep(host, HostState.CREATING, "asked", f"asks {host.source} for it")
-            if view.now >= host.not_before
-            else None
-        )
+        return _requested(host, seen, view)
+    found_out = host.state != HostState.CREATING or seen is not None or host.reason == ACCEPTED
+    if found_out and (unneeded := _unneeded(host, view, HostState.RELEASING)):
+        return unneeded
     if seen is not None and seen.refusal is not None:
         return HostStep(host, HostState.FAILED, seen.refusal.code, str(seen.refusal))
     if seen is not None and seen.state == SourceHostState.RUNNING and _engine_answers(host, seen, view):
         waited_s = view.now - host.requested_at
         return HostStep(host, HostState.READY, "ready", f"runs, {waited_s:.1f} s after it was asked for", seen)
-    if view.now - host.requested_at > view.boot_limit_s:
+    if view.now - (host.billed_from or host.requested_at) > view.boot_limit_s:
         words = f"did not run within {view.boot_limit_s:.0f} s"
         return HostStep(host, HostState.FAILED, "boot-timeout", words)
-    if host.state == HostState.CREATING and seen is not None:
-        return HostStep(host, HostState.BOOTING, "booting", f"{host.source} shows it", seen)
+    if host.state == HostState.CREATING:
+        return _creating(host, seen, view)
     return _lost(host, seen, view) if host.state == HostState.BOOTING else None
+
+
+def _requested(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
+    """When it is asked for is decided apart. It may be there all the same: a call that took effect after its answer."""
+    if seen is not None:
+        return HostStep(host, HostState.CREATING, ACCEPTED, f"{host.source} shows it although it refused it", seen)
+    return _unneeded(host, view, HostState.RELEASED)
+
+
+def _creating(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
+    if seen is not None:
+        return HostStep(host, HostState.BOOTING, "booting", f"{host.source} shows it", seen)
+    waited_s = view.now - host.changed_at
+    if host.reason != ACCEPTED or waited_s <= view.shown_within_s:
+        return None
+    words = f"{host.source} accepted it and has not shown it for {waited_s:.0f} s"
+    return HostStep(host, HostState.FAILED, "never-shown", words)
 
 
 def _unneeded(host: Host, view: SourceView, after: HostState) -> HostStep | None:

@@ -159,6 +159,9 @@ class HostOrder:
     variant: str = ""
     token: str = ""
     """The same for all hosts of the call and for its repetitions; a call with other hosts has another token."""
+    carried: bool = False
+    """Made already, or wanted no more: it is there because a repeated call names the same hosts as the first. A source
+    that has no tokens of its own leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)

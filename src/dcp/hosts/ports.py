@@ -30,7 +30,8 @@ class HostSource(Protocol):
 
         Accepted means that the request was, not that the host runs; see `list_all`. Part of them may be refused.
         Asking again for the same id changes nothing, whatever its state. After an error other than OutOfStock,
-        Throttled and Rejected hosts may have been created or not: the caller lists, and asks again for the same.
+        Throttled and Rejected hosts may have been created or not: the caller lists, and repeats the call with the same
+        orders, of which those that are `carried` are not to be made now.
         """
         ...
 

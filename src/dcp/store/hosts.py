@@ -1,6 +1,6 @@
 """The ledger of hosts: who has which, since when, at what price. Nothing is bought that is not written here first."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +27,10 @@ _CURRENT = select(hosts).where(_unended).order_by(*_by_request)
 _CURRENT_OF_SOURCE = _CURRENT.where(_columns.source == bindparam("source"))
 _EVERY = select(hosts).order_by(*_by_request)
 _FIND = select(hosts).where(_columns.id == bindparam("id"))
-_OUT_OF_STOCK = select(_columns.source, _columns.host_type).where(
-    _columns.reason == "out-of-stock", _columns.changed_at > bindparam("since")
-)
+_OF_TOKENS = select(hosts).where(_columns.token.in_(bindparam("some", expanding=True))).order_by(*_by_request)
+_OF_IDS = select(hosts).where(_columns.id.in_(bindparam("some", expanding=True))).order_by(*_by_request)
+_AT_ONCE = 500
+"""Values in one question: databases bound how many there may be."""
 
 
 def add(connection: Connection, new: Iterable[Host]) -> None:
@@ -68,10 +69,20 @@ def find(connection: Connection, host_id: str) -> Host | None:
     return _host(row) if row is not None else None
 
 
-def out_of_stock_since(connection: Connection, since: float) -> frozenset[tuple[str, str]]:
-    """Return (source, type name) of hosts that their source was out of after `since`."""
-    rows = connection.execute(_OUT_OF_STOCK, {"since": since})
-    return frozenset((row.source, from_known_json(HostType, row.host_type).name) for row in rows)
+def of_tokens(connection: Connection, tokens: Collection[str]) -> tuple[Host, ...]:
+    """Return the hosts of these calls, given back or not, in order of request."""
+    return _among(connection, _OF_TOKENS, tokens)
+
+
+def of_ids(connection: Connection, ids: Collection[str]) -> tuple[Host, ...]:
+    """Return those of these hosts that there are, given back or not."""
+    return _among(connection, _OF_IDS, ids)
+
+
+def _among(connection: Connection, query: Select[Any], values: Collection[str]) -> tuple[Host, ...]:
+    wanted = sorted(set(values))
+    parts = (wanted[first : first + _AT_ONCE] for first in range(0, len(wanted), _AT_ONCE))
+    return tuple(host for part in parts for host in _read(connection, query, some=part))
 
 
 def _read(connection: Connection, query: Select[Any], **values: object) -> tuple[Host, ...]:

@@ -112,7 +112,7 @@ hosts = Table(
     Column("leave_by", SECONDS),
     Column("version", Integer, nullable=False),
     Index("hosts_by_state", "state", "source"),
-    Index("hosts_by_reason", "reason", "changed_at"),
+    Index("hosts_by_token", "token"),
 )
 
 refusals = Table(

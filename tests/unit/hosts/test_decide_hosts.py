@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dcp.hosts.creation import ACCEPTED
 from dcp.hosts.decide import EngineLook, SourceDecision, SourceView, decide_hosts
 from dcp.hosts.model import Host, HostType, Resources, SourceHost, SourceHostState, SourceKind
 from dcp.hosts.states import HostState
@@ -46,6 +47,7 @@ def decide(
             lost_after_s=10.0,
             engines=engines or {},
             engine_lost_after_s=100.0,
+            shown_within_s=30.0,
         )
     )
 
@@ -54,22 +56,29 @@ def after(decision: SourceDecision) -> list[HostState]:
     return [step.after for step in decision.steps]
 
 
-def test_a_requested_host_is_written_as_creating_before_its_source_is_asked() -> None:
-    decision = decide(host(HostState.REQUESTED))
-    assert after(decision) == [HostState.CREATING]
-    assert decision.create == ()
+def test_what_was_accepted_and_is_not_shown_for_long_is_given_up() -> None:
+    accepted = host(HostState.CREATING, reason=ACCEPTED, changed_at=NOW - 20)
+    assert decide(accepted).steps == ()
+    assert after(decide(replace(accepted, changed_at=NOW - 31))) == [HostState.FAILED]
+    assert decide(host(HostState.CREATING, changed_at=NOW - 31)).steps == (), "its call is repeated first"
 
 
-def test_creation_is_asked_again_until_the_source_shows_the_host() -> None:
-    waiting = host(HostState.CREATING)
-    assert decide(waiting).create == (waiting,)
-    assert decide(waiting, listed=(shown(SourceHostState.PENDING),)).create == ()
+def test_a_refused_host_that_is_there_all_the_same_is_used() -> None:
+    (step,) = decide(host(HostState.REQUESTED), listed=(shown(SourceHostState.PENDING),)).steps
+    assert (step.after, step.reason) == (HostState.CREATING, ACCEPTED)
 
 
-def test_back_off_is_kept() -> None:
-    decision = decide(host(HostState.CREATING, not_before=NOW + 1))
-    assert decision.steps == ()
-    assert decision.create == ()
+def test_a_host_whose_call_has_no_answer_yet_is_not_given_back() -> None:
+    asked = host(HostState.CREATING, reason="asked")
+    assert decide(asked, give_back={"cloud-1": "idle"}).steps == ()
+    assert after(decide(replace(asked, reason=ACCEPTED), give_back={"cloud-1": "idle"})) == [HostState.RELEASING]
+
+
+def test_waiting_in_the_queue_does_not_count_as_booting() -> None:
+    pending = (shown(SourceHostState.PENDING),)
+    late = host(HostState.BOOTING, requested_at=NOW - 500, billed_from=NOW - 59)
+    assert decide(late, listed=pending).steps == ()
+    assert after(decide(replace(late, billed_from=NOW - 61), listed=pending)) == [HostState.FAILED]
 
 
 def test_it_boots_and_becomes_ready() -> None:

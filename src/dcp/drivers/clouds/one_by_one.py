@@ -11,9 +11,11 @@ Subject = TypeVar("Subject", HostOrder, str)
 
 
 async def each(subjects: Iterable[Subject], work: Callable[[Subject], Awaitable[None]]) -> Refusals:
-    """Do `work` for each in turn; return what was raised, by host id."""
+    """Do `work` for each in turn, but not for carried orders; return what was raised, by host id."""
     refused: dict[str, DriverError] = {}
     for subject in subjects:
+        if isinstance(subject, HostOrder) and subject.carried:
+            continue
         try:
             await work(subject)
         except DriverError as error:

@@ -142,7 +142,7 @@ def _hosts() -> None:
         sa.Column("site", NAME, nullable=False),
     )
     op.create_index("hosts_by_state", "hosts", ["state", "source"])
-    op.create_index("hosts_by_reason", "hosts", ["reason", "changed_at"])
+    op.create_index("hosts_by_token", "hosts", ["token"])
 
 
 def _history() -> None:

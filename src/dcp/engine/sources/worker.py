@@ -1,0 +1,157 @@
+"""The worker of one source of hosts: list it, read the ledger, decide every host's next step, write, call, write.
+
+What is about to be asked is written first, in one transaction; then the calls are made side by side; then all their
+answers are written in one more. A crash in between is mended by the next look: hosts in `creating` without an answer
+are asked for again by the same call.
+"""
+
+from sqlalchemy import Connection
+
+from dcp.engine.context import Context, log
+from dcp.engine.sources.calls import Answers, Caller
+from dcp.engine.sources.look import Look, Looker
+from dcp.engine.sources.writing import write_steps
+from dcp.hosts.answers import MemoryTimes, back_off_s, remembered, settle
+from dcp.hosts.creation import AskingView, decide_asking, new_calls, repeated_calls
+from dcp.hosts.decide import SourceDecision, decide_hosts
+from dcp.hosts.model import Host, Offer, SourceHost
+from dcp.hosts.ports import HostSource
+from dcp.hosts.refusals import Refused
+from dcp.hosts.states import HostState
+from dcp.hosts.steps import HostStep
+from dcp.kernel.errors import DriverError
+from dcp.kernel.events import Event
+from dcp.store import events, refusals
+from dcp.store.leases import Lease
+
+
+class SourceWorker:
+    """Drives the hosts of one source through their life."""
+
+    def __init__(self, context: Context, source: HostSource) -> None:
+        self.subject = f"source/{source.name}"
+        self._context = context
+        self._source = source
+        self._looker = Looker(context, source.name)
+        self._caller = Caller(source, context.settings.parallel_calls)
+        self._silent = False
+
+    async def step(self, lease: Lease) -> float:
+        """List, decide, write, call and write the answers once; return seconds until the next look."""
+        listed = await self._listing(lease)
+        if listed is None:
+            return self._context.settings.poll_s
+        look = await self._looker.look(listed)
+        decision = decide_hosts(look.view)
+        asking = decide_asking(await self._asking_view(look, decision))
+        written = await self._write(lease, (*decision.steps, *asking), self._async_refusals(decision))
+        repeated = repeated_calls(look.members, look.listed)
+        calls = (*repeated, *new_calls(host for host in written if _is_asked(host)))
+        releasing = (*decision.delete, *(host for host in written if host.state == HostState.RELEASING))
+        await self._note_collected(lease, decision.collect)
+        answers = await self._caller.call(calls, releasing, decision.collect)
+        await self._write_answers(lease, answers)
+        if written:
+            self._context.wakes.wake_kind("service")
+            self._context.wakes.wake_kind("application")
+        busy = bool(written or calls or releasing or _under_way(look.view.hosts))
+        return self._context.settings.busy_poll_s if busy else self._context.settings.poll_s
+
+    async def _listing(self, lease: Lease) -> tuple[SourceHost, ...] | None:
+        """A failed listing changes nothing: without it no host is lost and none is collected."""
+        try:
+            listed = await self._source.list_all()
+        except DriverError as error:
+            if not self._silent:
+                event = Event(self.subject, "listing-failed", f"it cannot be listed: {error}")
+                await self._context.write_under(lease, lambda connection: self._append(connection, [event]))
+            self._silent = True
+            return None
+        self._silent = False
+        return listed
+
+    async def _asking_view(self, look: Look, decision: SourceDecision) -> AskingView:
+        moved = {step.host.id for step in decision.steps}
+        view = look.view
+        waiting = tuple(
+            host
+            for host in view.hosts
+            if host.state == HostState.REQUESTED and host.id not in moved and view.now >= host.not_before
+        )
+        offers = await self._offers() if waiting else None
+        return AskingView(
+            now=view.now,
+            source=self._source.name,
+            waiting=waiting if offers is not None else (),
+            flying=sum(1 for h in view.hosts if h.state == HostState.CREATING and h.id not in look.listed),
+            offers=offers or (),
+            limits=self._source.limits,
+            memory=look.memory,
+        )
+
+    async def _offers(self) -> tuple[Offer, ...] | None:
+        try:
+            return await self._source.offers()
+        except DriverError as error:
+            log.warning("source does not say what it has", source=self._source.name, error=str(error))
+            return None
+
+    async def _write(
+        self, lease: Lease, steps: tuple[HostStep, ...], memory: tuple[Refused, ...] = ()
+    ) -> tuple[Host, ...]:
+        if not steps and not memory:
+            return ()
+        now = self._context.clock.now()
+
+        def work(connection: Connection) -> tuple[Host, ...]:
+            refusals.remember(connection, memory)
+            return write_steps(connection, steps, now)
+
+        return await self._context.write_under(lease, work)
+
+    def _async_refusals(self, decision: SourceDecision) -> tuple[Refused, ...]:
+        """What a source accepted first and refused later is remembered too."""
+        late = [(s.host, s.seen.refusal) for s in decision.steps if s.seen is not None and s.seen.refusal is not None]
+        return remembered(self._source.name, late, self._context.clock.now(), self._times()) if late else ()
+
+    async def _note_collected(self, lease: Lease, strangers: tuple[str, ...]) -> None:
+        words = f"{self._source.name} shows it, the ledger does not know it: taken back"
+        found = [Event(f"host/{host_id}", "collected", words) for host_id in strangers]
+        if found:
+            await self._context.write_under(lease, lambda connection: self._append(connection, found))
+
+    async def _write_answers(self, lease: Lease, answers: Answers) -> None:
+        now = self._context.clock.now()
+        settled = [settle(self._source.name, call, found, now, self._times()) for call, found in answers.created]
+        steps = [step for one in settled for step in one.steps]
+        steps += [self._delete_again(host, error, now) for host, error in answers.deleted]
+        await self._write(lease, tuple(steps), tuple(one for part in settled for one in part.memory))
+        if any(step.after == HostState.FAILED for step in steps):
+            self._context.wakes.wake_kind("service")
+        for host_id, refusal in answers.collected:
+            if refusal is not None:
+                log.warning("collecting failed", host=host_id, error=str(refusal))
+
+    def _delete_again(self, host: Host, error: DriverError | None, now: float) -> HostStep:
+        """An accepted deletion is repeated after a while too: some are never carried out."""
+        attempts, delay_s, words = 0, self._context.settings.delete_again_s, ""
+        if error is not None:
+            attempts, delay_s = host.attempts + 1, back_off_s(host.attempts, error)
+            words = f"{error}; asked again in {delay_s:.1f} s"
+        changes = {"attempts": attempts, "not_before": now + delay_s}
+        return HostStep(host, host.state, error.code if error else host.reason, words, changes=changes)
+
+    def _times(self) -> MemoryTimes:
+        settings = self._context.settings
+        return MemoryTimes(settings.stock_memory_s, settings.quota_memory_s, settings.denied_memory_s)
+
+    def _append(self, connection: Connection, new: list[Event]) -> None:
+        events.append(connection, self._context.clock.now(), new)
+
+
+def _is_asked(host: Host) -> bool:
+    return host.state == HostState.CREATING and host.reason == "asked"
+
+
+def _under_way(ledger: tuple[Host, ...]) -> bool:
+    return any(host.state not in (HostState.READY, HostState.RELEASED) for host in ledger)
