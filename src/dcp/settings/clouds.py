@@ -205,5 +205,5 @@ class AliyunForm(CloudForm):
         return CloudSource("aliyun", self.template(batch=self.batch), account)
 
 
-AccountForm = LibcloudForm
-ACCOUNT_KINDS = frozenset({"libcloud"})
+AccountForm = LibcloudForm | AliyunForm
+ACCOUNT_KINDS = frozenset({"libcloud", "aliyun"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dcp.drivers.clouds.accounts import LibcloudAccount
+from dcp.drivers.clouds.accounts import AliyunAccount, LibcloudAccount
 from dcp.hosts.model import Billing
 from dcp.kernel.errors import InvalidInput
 from dcp.settings.model import CloudSource, Settings
@@ -61,3 +61,22 @@ def test_what_cannot_work_is_refused_with_its_path(change: tuple[str, str], word
     with pytest.raises(InvalidInput, match=words) as caught:
         parsed(text)
     assert caught.value.problems[0].path.startswith("sources.0")
+
+
+ALI = """
+sources:
+  - {name: ali, kind: aliyun, owner: dcp-shop, region: cn-test, image: i, stopping: true, in_flight: 40,
+     types: [{name: spot, machine: ecs.c7, cpus: 1, memory: 2G, billing: spot}]}
+"""
+
+
+def test_an_aliyun_account_takes_batches_no_larger_than_what_may_be_in_flight() -> None:
+    (source,) = parsed(ALI).sources
+    assert isinstance(source, CloudSource)
+    assert isinstance(source.account, AliyunAccount)
+    assert (source.account.region, source.account.stopping, source.template.batch) == ("cn-test", True, 40)
+
+
+def test_machines_that_cannot_be_given_back_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="cannot be deleted before"):
+        parsed(ALI.replace("billing: spot", "billing: monthly"))
