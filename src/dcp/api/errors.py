@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dcp.kernel.errors import (
+    AccessDenied,
     Conflict,
     DcpError,
     Denied,
@@ -18,6 +19,7 @@ from dcp.kernel.errors import (
     NotFound,
     OutOfStock,
     Problem,
+    QuotaReached,
     Rejected,
     Stale,
     Throttled,
@@ -37,7 +39,9 @@ STATUS: dict[type[DcpError], int] = {
     Throttled: 503,
     Unreachable: 503,
     OutOfStock: 503,
+    QuotaReached: 503,
     Rejected: 503,
+    AccessDenied: 503,
 }
 INTERNAL = "internal"
 """The code of a fault in dcp itself, HTTP 500."""

@@ -14,6 +14,8 @@ from dcp.engine.application import ApplicationWorker
 from dcp.engine.collector import SUBJECT as RUNTIME
 from dcp.engine.collector import CollectorWorker
 from dcp.engine.context import Context, log
+from dcp.engine.cost.worker import SUBJECT as COST
+from dcp.engine.cost.worker import CostWorker
 from dcp.engine.discovery import SUBJECT as DISCOVERY
 from dcp.engine.discovery import DiscoveryWorker
 from dcp.engine.edge import SUBJECT as EDGE
@@ -130,6 +132,7 @@ class Controller:
         return (
             EDGE,
             RUNTIME,
+            COST,
             *((DISCOVERY,) if self._context.settings.discovery else ()),
             *((IMAGES,) if self._context.images else ()),
             *self._sites(connection),
@@ -170,6 +173,8 @@ class Controller:
             return EdgeWorker(self._context)
         if subject == RUNTIME:
             return CollectorWorker(self._context)
+        if subject == COST:
+            return CostWorker(self._context)
         if subject == IMAGES and self._context.images is not None:
             return ImagesWorker(self._context, self._context.images)
         if subject == DISCOVERY and self._context.settings.discovery is not None:

@@ -55,6 +55,10 @@ class EngineSettings:
     keep_events: int = 200_000
     """The last so many events are kept."""
     keep_samples_s: float = 7200.0
+    cost_every_s: float = 60.0
+    """What hosts cost is entered this often."""
+    cost_lag_s: float = 5.0
+    """Up to this long ago: what began later may not be written yet."""
     seed: int = 0
     """Breaks ties between equal hosts."""
     parallel_calls: int = 32

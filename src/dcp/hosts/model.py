@@ -51,6 +51,8 @@ class HostType:
     """What is charged while the host is switched off and kept."""
     initialise: bool = False
     """Whether it comes bare: it is initialised before instances start there."""
+    minimum_s: float = 60.0
+    """Billed by the second, at least this long is charged each time it starts; private hosts have no minimum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,8 @@ def settings() -> EngineSettings:
         unreachable_after_s=3.0,
         engine_lost_after_s=8.0,
         stock_memory_s=10.0,
+        cost_every_s=10.0,
+        cost_lag_s=1.0,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, delete, select
 
-from dcp.store import events
+from dcp.store import events, spans
 from dcp.store.tables import addresses, instances, plans
 
 
@@ -22,7 +22,12 @@ class Forgotten:
 
 
 def forget(connection: Connection, before: float, keep_events: int) -> Forgotten:
-    """Drop what ended before `before`, and all but the last `keep_events` events. Doing it again drops nothing."""
+    """Drop what ended before `before`, and all but the last `keep_events` events. Doing it again drops nothing.
+
+    Instances stay until what their hosts cost was entered: it is shared among them.
+    """
+    accrued_ms = spans.accrued_until(connection)
+    before = before if accrued_ms is None else min(before, accrued_ms / 1000)
     holds_address = select(addresses.c.instance_id)
     ended = connection.execute(
         delete(instances).where(and_(instances.c.ended_at < before, instances.c.id.not_in(holds_address)))

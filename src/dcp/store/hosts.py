@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, insert, select, updat
 from dcp.hosts.model import Host, HostType, SourceKind
 from dcp.hosts.states import ENDED, HostState, advance_host
 from dcp.kernel.errors import Stale
+from dcp.store import spans
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.tables import hosts
 
@@ -35,19 +36,25 @@ _AT_ONCE = 500
 
 def add(connection: Connection, new: Iterable[Host]) -> None:
     """Insert requested hosts; an id that exists raises Stale through its constraint."""
-    rows = [_values(host) for host in new]
-    if rows:
-        connection.execute(_ADD, rows)
+    added = tuple(new)
+    if added:
+        connection.execute(_ADD, [_values(host) for host in added])
+    for host in added:
+        spans.follow(connection, None, host)
 
 
-def change(connection: Connection, before: Host, after: Host) -> Host:
-    """Write `after` over `before`; refused unless the table allows the step and the row is still at its version."""
+def change(connection: Connection, before: Host, after: Host, at: float | None = None) -> Host:
+    """Write `after` over `before`; refused unless the table allows the step and the row is still at its version.
+
+    `at`: when its price or cluster changed, where its state did not; a change of state is at `changed_at`.
+    """
     if after.state != before.state:
         advance_host(before.state, after.state)
     stored = replace(after, id=before.id, version=before.version + 1)
     guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
     if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
         raise Stale(f"host {before.id} was changed by somebody else meanwhile")
+    spans.follow(connection, before, stored, at)
     return stored
 
 

@@ -115,6 +115,43 @@ hosts = Table(
     Index("hosts_by_token", "token"),
 )
 
+host_spans = Table(
+    "host_spans",
+    metadata,
+    Column("host_id", NAME, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("cluster", NAME, nullable=False),
+    Column("source", NAME, nullable=False),
+    Column("billing", NAME, nullable=False),
+    Column("state", NAME, nullable=False),
+    Column("price_nano_usd_per_hour", BigInteger, nullable=False),
+    Column("minimum_ms", BigInteger, nullable=False),
+    Column("anchor_ms", BigInteger, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger),
+    Column("first", Boolean, nullable=False),
+    Column("cpu_millis", Integer, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Index("host_spans_by_begin", "from_ms"),
+    Index("host_spans_by_end", "until_ms"),
+)
+"""Host time at one price; open and closed in the transaction that changes the host."""
+
+costs = Table(
+    "costs",
+    metadata,
+    Column("at_s", BigInteger, primary_key=True),
+    Column("cluster", NAME, primary_key=True),
+    Column("service", NAME, primary_key=True),
+    Column("source", NAME, primary_key=True),
+    Column("billing", NAME, primary_key=True),
+    Column("state", NAME, primary_key=True),
+    Column("charged_nano_usd", BigInteger, nullable=False),
+    Column("amortised_nano_usd", BigInteger, nullable=False),
+    Column("host_ms", BigInteger, nullable=False),
+)
+"""What host time cost, by the quarter of an hour that begins at `at_s`."""
+
 refusals = Table(
     "refusals",
     metadata,

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _applications()
     _instances()
     _hosts()
+    _costs()
     _history()
     _coordination()
     _access()
@@ -143,6 +144,40 @@ def _hosts() -> None:
     )
     op.create_index("hosts_by_state", "hosts", ["state", "source"])
     op.create_index("hosts_by_token", "hosts", ["token"])
+
+
+def _costs() -> None:
+    op.create_table(
+        "host_spans",
+        sa.Column("host_id", NAME, primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("cluster", NAME, nullable=False),
+        sa.Column("source", NAME, nullable=False),
+        sa.Column("billing", NAME, nullable=False),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("price_nano_usd_per_hour", sa.BigInteger, nullable=False),
+        sa.Column("minimum_ms", sa.BigInteger, nullable=False),
+        sa.Column("anchor_ms", sa.BigInteger, nullable=False),
+        sa.Column("from_ms", sa.BigInteger, nullable=False),
+        sa.Column("until_ms", sa.BigInteger),
+        sa.Column("first", sa.Boolean, nullable=False),
+        sa.Column("cpu_millis", sa.Integer, nullable=False),
+        sa.Column("memory_bytes", sa.BigInteger, nullable=False),
+    )
+    op.create_index("host_spans_by_begin", "host_spans", ["from_ms"])
+    op.create_index("host_spans_by_end", "host_spans", ["until_ms"])
+    op.create_table(
+        "costs",
+        sa.Column("at_s", sa.BigInteger, primary_key=True),
+        sa.Column("cluster", NAME, primary_key=True),
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("source", NAME, primary_key=True),
+        sa.Column("billing", NAME, primary_key=True),
+        sa.Column("state", NAME, primary_key=True),
+        sa.Column("charged_nano_usd", sa.BigInteger, nullable=False),
+        sa.Column("amortised_nano_usd", sa.BigInteger, nullable=False),
+        sa.Column("host_ms", sa.BigInteger, nullable=False),
+    )
 
 
 def _history() -> None:

@@ -1,0 +1,1 @@
+"""Enters what hosts cost, and answers what they cost."""
