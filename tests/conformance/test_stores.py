@@ -105,8 +105,6 @@ small = st.integers(0, 2**31 - 1)
 large = st.integers(0, 2**63 - 1)
 by_type: dict[object, st.SearchStrategy[Any]] = {
     str: words,
-    bool: st.booleans(),
-    Billing: st.sampled_from(Billing),
     int: small,
     float: seconds,
     float | None: maybe_seconds,
