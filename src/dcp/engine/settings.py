@@ -39,6 +39,12 @@ class EngineSettings:
     """A host that its source accepted and does not show for this long is given up."""
     delete_again_s: float = 10.0
     """A host that its source still shows is given back again after this long."""
+    leak_grace_s: float = 60.0
+    """A machine of ours that the ledger does not know is reported at once and taken back after this long."""
+    initialise_limit_s: float = 1800.0
+    """A host that is not ready this long after it ran is given up."""
+    suspect_for_s: float = 300.0
+    """Failures of instances on a host count against it for this long."""
     listen_ports: tuple[int, int] = (18000, 18999)
     """Range of ports for services that publish none."""
     listen_address: str = "127.0.0.1"

@@ -4,6 +4,7 @@ Pure. A host that was refused goes back to the queue only once every host of its
 the call is repeated as it was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcp.hosts.creation import ACCEPTED, Call
@@ -55,7 +56,7 @@ def whole(hosts: tuple[Host, ...], error: DriverError) -> Refusals:
 
 
 def remembered(
-    source: str, refused: list[tuple[Host, DriverError]], now: float, times: MemoryTimes
+    source: str, refused: Sequence[tuple[Host, DriverError]], now: float, times: MemoryTimes
 ) -> tuple[Refused, ...]:
     """Return what is known from now on of where not to ask, each only once."""
     found: dict[tuple[str, str, RefusalKind], Refused] = {}

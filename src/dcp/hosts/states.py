@@ -26,7 +26,7 @@ class HostState(StrEnum):
 
 
 TRANSITIONS: dict[HostState, frozenset[HostState]] = {
-    HostState.REQUESTED: frozenset({HostState.CREATING, HostState.RELEASED}),
+    HostState.REQUESTED: frozenset({HostState.CREATING, HostState.FAILED, HostState.RELEASED}),
     HostState.CREATING: frozenset(
         {
             HostState.REQUESTED,
@@ -44,7 +44,7 @@ TRANSITIONS: dict[HostState, frozenset[HostState]] = {
     HostState.READY: frozenset(
         {HostState.UNREACHABLE, HostState.CORDONED, HostState.DRAINING, HostState.STOPPING, HostState.LOST}
     ),
-    HostState.CORDONED: frozenset({HostState.READY, HostState.UNREACHABLE, HostState.DRAINING, HostState.LOST}),
+    HostState.CORDONED: frozenset({HostState.READY, HostState.DRAINING, HostState.LOST}),
     HostState.UNREACHABLE: frozenset({HostState.READY, HostState.LOST}),
     HostState.DRAINING: frozenset({HostState.READY, HostState.UNREACHABLE, HostState.RELEASING, HostState.LOST}),
     HostState.STOPPING: frozenset({HostState.STOPPED, HostState.RELEASING, HostState.LOST}),
@@ -62,6 +62,8 @@ COMING = frozenset(
 )
 USABLE = COMING | {HostState.READY}
 """States in which instances may be placed; on a coming host they wait."""
+TAKEN_BACK = frozenset({HostState.DRAINING, HostState.STOPPED})
+"""States in which an instance may be placed too, before another host is bought: the host becomes ready again."""
 
 
 def advance_host(before: HostState, after: HostState) -> HostState:

@@ -21,6 +21,8 @@ class HostStep:
     """What the source showed, where the step takes over its address."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the host, by name."""
+    told_as: str = ""
+    """Reason of the event, where it is not that of the host."""
 
 
 def after_step(step: HostStep, host: Host, now: float) -> Host:

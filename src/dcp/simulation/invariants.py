@@ -24,7 +24,7 @@ USED_BY_HOST = (
 )
 LOST_TOO_EARLY = (
     "SELECT i.id FROM instances i JOIN hosts h ON h.id = i.host_id"
-    " WHERE i.state = 'lost' AND h.state IN ('ready', 'unreachable', 'draining')"
+    " WHERE i.state = 'lost' AND h.state IN ('ready', 'unreachable', 'cordoned', 'draining')"
 )
 FAILED_ON = "SELECT id, reason FROM instances WHERE state = 'failed' AND host_id = ? AND changed_at > ?"
 SERVING = "SELECT id FROM instances WHERE state = 'serving'"

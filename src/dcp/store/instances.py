@@ -38,6 +38,9 @@ _FAILURES = (
     .where(_of_application, _ended_since, _columns.state == str(InstanceState.FAILED))
     .order_by(_columns.ended_at, _columns.id)
 )
+_FAILED_PLACES = select(_columns.host_id, _columns.application, _columns.service).where(
+    _ended_since, _columns.state == str(InstanceState.FAILED)
+)
 _SERVING = (
     select(_columns.service, func.count().label("number"))
     .where(_of_application, _columns.state == str(InstanceState.SERVING), _columns.serving_at.is_not(None))
@@ -87,6 +90,12 @@ def find(connection: Connection, instance_id: str) -> Instance | None:
 def failures_since(connection: Connection, application: str, since: float) -> tuple[Instance, ...]:
     """Return instances of the application that failed after `since`, oldest first."""
     return _read(connection, _FAILURES, application=application, since=since)
+
+
+def failed_places(connection: Connection, since: float) -> tuple[tuple[str, ServiceKey], ...]:
+    """Return host and service of every instance that failed after `since`."""
+    rows = connection.execute(_FAILED_PLACES, {"since": since})
+    return tuple((row.host_id, ServiceKey(row.application, row.service)) for row in rows)
 
 
 def serving_counts(connection: Connection, application: str) -> dict[str, int]:

@@ -8,8 +8,8 @@ from typing import TypeVar
 from dcp.hosts.answers import whole
 from dcp.hosts.creation import Call
 from dcp.hosts.model import Host
-from dcp.hosts.ports import HostSource, Refusals
-from dcp.kernel.errors import DriverError
+from dcp.hosts.ports import HostSource, Refusals, StoppingSource
+from dcp.kernel.errors import DriverError, Rejected
 
 T = TypeVar("T")
 
@@ -21,6 +21,19 @@ class Answers:
     created: tuple[tuple[Call, Refusals], ...] = ()
     deleted: tuple[tuple[Host, DriverError | None], ...] = ()
     collected: tuple[tuple[str, DriverError | None], ...] = ()
+    stopped: tuple[tuple[Host, DriverError | None], ...] = ()
+    started: tuple[tuple[Host, DriverError | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a source is asked in one round."""
+
+    create: Sequence[Call] = ()
+    delete: Sequence[Host] = ()
+    collect: Sequence[str] = ()
+    stop: Sequence[Host] = ()
+    start: Sequence[Host] = ()
 
 
 class Caller:
@@ -30,14 +43,18 @@ class Caller:
         self._source = source
         self._limit = asyncio.Semaphore(parallel)
 
-    async def call(self, create: Sequence[Call], delete: Sequence[Host], collect: Sequence[str]) -> Answers:
+    async def call(self, wanted: Round) -> Answers:
         """Make all calls and wait for every answer. Never raises DriverError: it is an answer."""
-        created, deleted, collected = await asyncio.gather(
-            asyncio.gather(*(self._create(call) for call in create)),
-            self._by_id({host.id: host for host in delete}, self._source.delete),
-            self._by_id({host_id: host_id for host_id in collect}, self._source.delete),
+        source = self._source
+        off, on = (source.stop, source.start) if isinstance(source, StoppingSource) else (_cannot, _cannot)
+        created, deleted, collected, stopped, started = await asyncio.gather(
+            asyncio.gather(*(self._create(call) for call in wanted.create)),
+            self._by_id({host.id: host for host in wanted.delete}, source.delete),
+            self._by_id({host_id: host_id for host_id in wanted.collect}, source.delete),
+            self._by_id({host.id: host for host in wanted.stop}, off),
+            self._by_id({host.id: host for host in wanted.start}, on),
         )
-        return Answers(tuple(created), deleted, collected)
+        return Answers(tuple(created), deleted, collected, stopped, started)
 
     async def _create(self, call: Call) -> tuple[Call, Refusals]:
         async with self._limit:
@@ -62,3 +79,7 @@ class Caller:
                 return await verb(ids)
             except DriverError as error:
                 return dict.fromkeys(ids, error)
+
+
+async def _cannot(host_ids: tuple[str, ...]) -> Refusals:
+    return dict.fromkeys(host_ids, Rejected("this source does not switch hosts off and on"))

@@ -8,15 +8,18 @@ from sqlalchemy import Connection
 
 from dcp.engine.context import Context
 from dcp.hosts.creation import account_wide, open_tokens
-from dcp.hosts.decide import EngineLook, SourceView
-from dcp.hosts.model import Host, SourceHost
+from dcp.hosts.model import Host, SourceHost, SourceHostState
 from dcp.hosts.refusals import Refused
 from dcp.hosts.states import HostState
+from dcp.hosts.view import EngineLook, SourceView, is_there
 from dcp.kernel.errors import DriverError
 from dcp.orchestration.scaling.removals import idle_hosts
+from dcp.orchestration.services.suspects import suspect_hosts
 from dcp.store import hosts, instances, refusals
 
 A_DAY_S = 86400.0
+MAY_BE_OFF = frozenset({HostState.STOPPING, HostState.STOPPED, HostState.STARTING})
+"""States in which a machine that does not run is as it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,13 @@ class Look:
 
 
 class Looker:
-    """Remembers between two looks since when hosts are not shown, and which are known to be lost."""
+    """Remembers between two looks since when hosts are not shown, or machines not known, and which hosts are lost."""
 
     def __init__(self, context: Context, source: str) -> None:
         self._context = context
         self._source = source
         self._unseen_since: dict[str, float] = {}
+        self._strangers_since: dict[str, float] = {}
         self._lost: frozenset[str] = frozenset()
 
     async def look(self, listed: tuple[SourceHost, ...]) -> Look:
@@ -104,9 +108,30 @@ class Looker:
             engines={host.id: engines[host.id] for host in mine if host.id in engines},
             engine_lost_after_s=settings.engine_lost_after_s,
             shown_within_s=settings.shown_within_s,
+            initialise_limit_s=settings.initialise_limit_s,
+            suspects=suspect_hosts(instances.failed_places(connection, now - settings.suspect_for_s), live),
+            suspect_for_s=settings.suspect_for_s,
+            strangers_since=self._note_strangers(mine, listed, now),
+            leak_grace_s=settings.leak_grace_s,
         )
 
     def _note_unseen(self, mine: tuple[Host, ...], listed: tuple[SourceHost, ...], now: float) -> dict[str, float]:
-        shown = {one.host_id for one in listed}
-        self._unseen_since = {host.id: self._unseen_since.get(host.id, now) for host in mine if host.id not in shown}
+        shown = {one.host_id: one for one in listed}
+        self._unseen_since = {
+            host.id: self._unseen_since.get(host.id, now) for host in mine if _is_missing(host, shown.get(host.id))
+        }
         return self._unseen_since
+
+    def _note_strangers(self, mine: tuple[Host, ...], listed: tuple[SourceHost, ...], now: float) -> dict[str, float]:
+        """A machine that goes already needs nobody to take it back."""
+        known = {host.id for host in mine}
+        self._strangers_since = {
+            one.host_id: self._strangers_since.get(one.host_id, now)
+            for one in listed
+            if one.host_id not in known and one.state != SourceHostState.DELETING
+        }
+        return self._strangers_since
+
+
+def _is_missing(host: Host, seen: SourceHost | None) -> bool:
+    return seen is None if host.state in MAY_BE_OFF else not is_there(seen)

@@ -8,7 +8,7 @@ are asked for again by the same call.
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
-from dcp.engine.sources.calls import Answers, Caller
+from dcp.engine.sources.calls import Answers, Caller, Round
 from dcp.engine.sources.look import Look, Looker
 from dcp.engine.sources.writing import write_steps
 from dcp.hosts.answers import MemoryTimes, back_off_s, remembered, settle
@@ -19,10 +19,13 @@ from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
 from dcp.hosts.states import HostState
 from dcp.hosts.steps import HostStep
-from dcp.kernel.errors import DriverError
+from dcp.kernel.errors import DriverError, OutOfStock, Rejected
 from dcp.kernel.events import Event
 from dcp.store import events, refusals
 from dcp.store.leases import Lease
+
+SETTLED = frozenset({HostState.READY, HostState.CORDONED, HostState.INITIALISING, HostState.STOPPED})
+"""States that last: a source whose hosts are all in one of them is looked at less often."""
 
 
 class SourceWorker:
@@ -35,6 +38,9 @@ class SourceWorker:
         self._looker = Looker(context, source.name)
         self._caller = Caller(source, context.settings.parallel_calls)
         self._silent = False
+        self._doubted = False
+        self._reported: frozenset[str] = frozenset()
+        self._collected_at: dict[str, float] = {}
 
     async def step(self, lease: Lease) -> float:
         """List, decide, write, call and write the answers once; return seconds until the next look."""
@@ -45,16 +51,18 @@ class SourceWorker:
         decision = decide_hosts(look.view)
         asking = decide_asking(await self._asking_view(look, decision))
         written = await self._write(lease, (*decision.steps, *asking), self._async_refusals(decision))
-        repeated = repeated_calls(look.members, look.listed)
-        calls = (*repeated, *new_calls(host for host in written if _is_asked(host)))
-        releasing = (*decision.delete, *(host for host in written if host.state == HostState.RELEASING))
-        await self._note_collected(lease, decision.collect)
-        answers = await self._caller.call(calls, releasing, decision.collect)
-        await self._write_answers(lease, answers)
+        calls = Round(
+            create=(*repeated_calls(look.members, look.listed), *new_calls(filter(_is_asked, written))),
+            delete=(*decision.delete, *_now_in(written, HostState.RELEASING)),
+            collect=await self._report(lease, look, decision),
+            stop=(*decision.stop, *_now_in(written, HostState.STOPPING)),
+            start=(*decision.start, *_now_in(written, HostState.STARTING)),
+        )
+        await self._write_answers(lease, await self._caller.call(calls))
         if written:
             self._context.wakes.wake_kind("service")
             self._context.wakes.wake_kind("application")
-        busy = bool(written or calls or releasing or _under_way(look.view.hosts))
+        busy = bool(written or look.view.strangers_since or _under_way(look.view.hosts))
         return self._context.settings.busy_poll_s if busy else self._context.settings.poll_s
 
     async def _listing(self, lease: Lease) -> tuple[SourceHost, ...] | None:
@@ -114,32 +122,60 @@ class SourceWorker:
         late = [(s.host, s.seen.refusal) for s in decision.steps if s.seen is not None and s.seen.refusal is not None]
         return remembered(self._source.name, late, self._context.clock.now(), self._times()) if late else ()
 
-    async def _note_collected(self, lease: Lease, strangers: tuple[str, ...]) -> None:
-        words = f"{self._source.name} shows it, the ledger does not know it: taken back"
-        found = [Event(f"host/{host_id}", "collected", words) for host_id in strangers]
+    async def _report(self, lease: Lease, look: Look, decision: SourceDecision) -> tuple[str, ...]:
+        """Tell of machines that nobody knows, and of doubt, when they begin; return what is to be collected now."""
+        now, strangers = look.view.now, look.view.strangers_since
+        name, grace_s = self._source.name, look.view.leak_grace_s
+        self._collected_at = {one: at for one, at in self._collected_at.items() if one in strangers}
+        again_s = self._context.settings.delete_again_s
+        due = tuple(one for one in decision.collect if now - self._collected_at.get(one, -again_s) >= again_s)
+        found = [
+            Event(f"host/{one}", "leak-found", f"{name} shows it, the ledger does not know it: waits {grace_s:.0f} s")
+            for one in strangers
+            if one not in self._reported
+        ]
+        words = f"{name} still shows it, the ledger does not know it: taken back"
+        found += [Event(f"host/{one}", "collected", words) for one in due if one not in self._collected_at]
+        if decision.doubt and not self._doubted:
+            found.append(Event(self.subject, "in-doubt", decision.doubt))
         if found:
             await self._context.write_under(lease, lambda connection: self._append(connection, found))
+        self._reported, self._doubted = frozenset(strangers), bool(decision.doubt)
+        self._collected_at |= dict.fromkeys(due, now)
+        return due
 
     async def _write_answers(self, lease: Lease, answers: Answers) -> None:
         now = self._context.clock.now()
         settled = [settle(self._source.name, call, found, now, self._times()) for call, found in answers.created]
         steps = [step for one in settled for step in one.steps]
-        steps += [self._delete_again(host, error, now) for host, error in answers.deleted]
-        await self._write(lease, tuple(steps), tuple(one for part in settled for one in part.memory))
+        steps += [self._ask_again(host, error, now) for host, error in (*answers.deleted, *answers.stopped)]
+        steps += [self._started(host, error, now) for host, error in answers.started]
+        out = [(host, error) for host, error in answers.started if isinstance(error, OutOfStock)]
+        memory = (
+            *(one for part in settled for one in part.memory),
+            *remembered(self._source.name, out, now, self._times()),
+        )
+        await self._write(lease, tuple(steps), memory)
         if any(step.after == HostState.FAILED for step in steps):
             self._context.wakes.wake_kind("service")
         for host_id, refusal in answers.collected:
             if refusal is not None:
                 log.warning("collecting failed", host=host_id, error=str(refusal))
 
-    def _delete_again(self, host: Host, error: DriverError | None, now: float) -> HostStep:
-        """An accepted deletion is repeated after a while too: some are never carried out."""
+    def _started(self, host: Host, error: DriverError | None, now: float) -> HostStep:
+        """A source may have no room any more for a host that it kept; then another one is bought."""
+        if isinstance(error, OutOfStock | Rejected):
+            return HostStep(host, HostState.FAILED, error.code, f"cannot be switched on again: {error}")
+        return self._ask_again(host, error, now)
+
+    def _ask_again(self, host: Host, error: DriverError | None, now: float) -> HostStep:
+        """What was accepted is asked again after a while too: some of it is never carried out."""
         attempts, delay_s, words = 0, self._context.settings.delete_again_s, ""
         if error is not None:
             attempts, delay_s = host.attempts + 1, back_off_s(host.attempts, error)
             words = f"{error}; asked again in {delay_s:.1f} s"
         changes = {"attempts": attempts, "not_before": now + delay_s}
-        return HostStep(host, host.state, error.code if error else host.reason, words, changes=changes)
+        return HostStep(host, host.state, host.reason, words, changes=changes, told_as=error.code if error else "")
 
     def _times(self) -> MemoryTimes:
         settings = self._context.settings
@@ -153,5 +189,9 @@ def _is_asked(host: Host) -> bool:
     return host.state == HostState.CREATING and host.reason == "asked"
 
 
+def _now_in(written: tuple[Host, ...], state: HostState) -> tuple[Host, ...]:
+    return tuple(host for host in written if host.state == state)
+
+
 def _under_way(ledger: tuple[Host, ...]) -> bool:
-    return any(host.state not in (HostState.READY, HostState.RELEASED) for host in ledger)
+    return any(host.state not in SETTLED for host in ledger)

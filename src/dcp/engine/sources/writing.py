@@ -45,4 +45,5 @@ def _holds(step: HostStep, host: Host) -> bool:
 
 
 def _event(step: HostStep) -> Event:
-    return Event(step.host.subject, step.reason, step.words, before=str(step.host.state), after=str(step.after))
+    reason = step.told_as or step.reason
+    return Event(step.host.subject, reason, step.words, before=str(step.host.state), after=str(step.after))

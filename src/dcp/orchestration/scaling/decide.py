@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dcp.hosts.model import Host, Offer, Resources
-from dcp.hosts.states import USABLE, HostState
+from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
@@ -226,7 +226,7 @@ def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:
     there: dict[str, list[Instance]] = {}
     for instance in snapshot.host_instances:
         there.setdefault(instance.host_id, []).append(instance)
-    usable = [host for host in snapshot.hosts if host.state in USABLE]
+    usable = [host for host in snapshot.hosts if host.state in USABLE | TAKEN_BACK and host.leave_by is None]
     if snapshot.warming is None:
         return tuple(_candidate(host, there.get(host.id, [])) for host in usable)
     images = snapshot.warming.images_by_host()

@@ -179,6 +179,8 @@ def _from_placed(view: InstanceView, life: ServiceLife) -> Step | None:
     instance = view.instance
     if instance.leave_reason:
         return Step(instance, InstanceState.STOPPED, instance.leave_reason, "left before it was started")
+    if view.host_state == HostState.CORDONED:
+        return Step(instance, InstanceState.STOPPED, "host-cordoned", f"host {instance.host_id} takes nothing new")
     if view.host_state != HostState.READY or life.now < instance.not_before or view.image_missing:
         return None
     return Step(instance, InstanceState.STARTING, "start", f"host {instance.host_id} is ready")
