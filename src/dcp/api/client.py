@@ -105,6 +105,18 @@ class Client:
         """Return hosts that were not given back."""
         return self._get("hosts")
 
+    def cordon_host(self, host: str) -> Json:
+        """Place nothing new on a host."""
+        return self._call("POST", f"hosts/{_part(host)}/cordon")
+
+    def uncordon_host(self, host: str) -> Json:
+        """Use a host again."""
+        return self._call("POST", f"hosts/{_part(host)}/uncordon")
+
+    def drain_host(self, host: str, within_s: float) -> Json:
+        """Have a host empty within a time, then give it back."""
+        return self._call("POST", f"hosts/{_part(host)}/drain", json={"within_s": within_s})
+
     def events(self, after: int | None = None, *, limit: int = 100, subject: str = "") -> Json:
         """Return up to `limit` events after a place in the log; without `after` the last ones."""
         return self._get("events", after="" if after is None else str(after), limit=str(limit), subject=subject)

@@ -250,6 +250,8 @@ class HostShape(Shape):
     site: str
     address: str
     engine: str
+    variant: str
+    leave_by: float | None
 
     @classmethod
     def of(cls, summary: HostSummary) -> Self:
@@ -265,6 +267,8 @@ class HostShape(Shape):
             site=summary.site,
             address=summary.address,
             engine=summary.engine,
+            variant=summary.variant,
+            leave_by=summary.leave_by,
         )
 
 

@@ -114,28 +114,6 @@ def instances(
     print_result(rows if found["instances"] else "no instances")
 
 
-def hosts(json: AsJson = False, state: State = None, server: Server = None, token: Token = None) -> None:
-    """List hosts and what runs on them."""
-    with client(state, server, token) as api:
-        found = api.hosts()
-    if json:
-        print_json(found)
-        return
-    rows = table("HOST", "SOURCE", "KIND", "SITE", "TYPE", "STATE", "USD/H", "INSTANCES", numbers=("USD/H",))
-    for one in found["hosts"]:
-        rows.add_row(
-            one["id"],
-            one["source"],
-            one["kind"],
-            one["site"] or "-",
-            one["type"],
-            in_colour(one["state"]),
-            number(one["price_usd_per_hour"], 3),
-            names(one["instances"]),
-        )
-    print_result(rows if found["hosts"] else "no hosts in use")
-
-
 def cost(json: AsJson = False, state: State = None, server: Server = None, token: Token = None) -> None:
     """Show what the hosts cost so far."""
     with client(state, server, token) as api:

@@ -22,7 +22,7 @@ VERBS = {
     "status": ("dcp.cli.look:status", "Show what serves here."),
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),
-    "hosts": ("dcp.cli.look:hosts", "List hosts and what runs on them."),
+    "hosts": ("dcp.cli.hosts:app", "List hosts and what runs on them; cordon, drain and take back single ones."),
     "cost": ("dcp.cli.look:cost", "Show what the hosts cost so far."),
     "events": ("dcp.cli.explain:events", "Show what happened, and why."),
     "plan": ("dcp.cli.explain:plan", "Show what would change now, or a plan that was applied."),

@@ -47,6 +47,8 @@ class HostSummary:
     site: str
     address: str
     engine: str
+    variant: str
+    leave_by: float | None
 
 
 def services(connection: Connection) -> tuple[ServiceSummary, ...]:
@@ -106,6 +108,8 @@ def host_list(connection: Connection) -> tuple[HostSummary, ...]:
             site=host.site,
             address=host.address,
             engine=host.engine,
+            variant=host.variant,
+            leave_by=host.leave_by,
         )
         for host in hosts.current(connection)
     )

@@ -139,3 +139,23 @@ async def test_the_description_names_the_shape_of_every_error_and_answer(api: ht
                 assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}, (path, method, status)
     for shape in description["components"]["schemas"].values():
         assert shape["type"] in ("object", "string")
+
+
+async def test_a_host_is_cordoned_used_again_and_drained(running: httpx.AsyncClient):
+    host = (await running.get(f"{API}/hosts")).json()["hosts"][0]["id"]
+    url = f"{API}/hosts/{host}"
+    assert (await running.post(f"{url}/cordon")).json() == {
+        "id": host,
+        "state": "cordoned",
+        "reason": "by-person",
+        "leave_by": None,
+    }
+    assert (await running.get(f"{API}/hosts")).json()["hosts"][0]["state"] == "cordoned"
+    assert (await running.post(f"{url}/uncordon")).json()["state"] == "ready"
+    refused = await running.post(f"{url}/drain", json={"within_s": -1})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid-input")
+    drained = (await running.post(f"{url}/drain", json={"within_s": 30})).json()
+    assert drained["state"] == "cordoned" and drained["leave_by"] > 0
+    assert (await running.post(f"{API}/hosts/nowhere/cordon")).status_code == 404
+    events = (await running.get(f"{API}/events", params={"subject": f"host/{host}"})).json()["events"]
+    assert [one["reason"] for one in events if one["after"] in ("cordoned",)][:2] == ["by-person", "by-person"]

@@ -75,3 +75,12 @@ def test_nothing_there_yet(dcp: Dcp):
     assert dcp("hosts").stdout == "no hosts in use\n"
     result = dcp("plan")
     assert result.exit_code == 2 and "there is no application" in result.stderr
+
+
+def test_a_host_is_cordoned_drained_and_used_again(shop: Dcp):
+    assert "takes nothing new" in shop("hosts", "cordon", "local-1").stdout
+    assert json.loads(shop("hosts", "drain", "local-1", "--within", "1h", "--json").stdout)["state"] == "cordoned"
+    assert "cordoned" in shop("hosts").stdout
+    assert shop("hosts", "uncordon", "local-1").stdout == "local-1 is ready: is used again\n"
+    assert shop("hosts", "drain", "local-1", "--within", "soon").exit_code == 2
+    assert shop("hosts", "cordon", "local-99").exit_code == 2

@@ -1,4 +1,4 @@
-"""What runs: services, their instances, the hosts below."""
+"""What runs: services and their instances."""
 
 from typing import Annotated
 
@@ -7,8 +7,6 @@ from sqlalchemy import Connection
 
 from dcp.api.dependencies import Controller
 from dcp.api.shapes import (
-    HostList,
-    HostShape,
     InstanceList,
     InstanceShape,
     LogsShape,
@@ -61,10 +59,3 @@ async def logs(
     if known is None:
         raise NotFound(f"there is no instance {instance}", hint="see `dcp instances --all`")
     return LogsShape(instance=instance, lines=list(await controller.runtimes.of(known.host_id).logs(instance, tail)))
-
-
-@router.get("/hosts", tags=["hosts"])
-async def list_hosts(controller: Controller) -> HostList:
-    """Hosts that were not given back, in order of request."""
-    found = await controller.database.read(queries.host_list)
-    return HostList(hosts=[HostShape.of(summary) for summary in found])
