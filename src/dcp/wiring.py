@@ -47,6 +47,7 @@ DRIVERS = {
     "source/fake-cloud": "dcp.drivers.clouds.fake",
     "source/aliyun": "dcp.drivers.clouds.aliyun",
     "source/libcloud": "dcp.drivers.clouds.libcloud",
+    "source/openstack": "dcp.drivers.clouds.openstack",
 }
 
 

@@ -14,9 +14,11 @@ from dcp.drivers.clouds.account import AccountSource
 from dcp.drivers.clouds.accounts import LibcloudAccount
 from dcp.drivers.clouds.aliyun import make as make_aliyun
 from dcp.drivers.clouds.libcloud import make as make_libcloud
+from dcp.drivers.clouds.openstack import make as make_openstack
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from fake_aliyun import FakeAliyun, aliyun_account
 from fake_digitalocean import HERE, TOKEN, FakeDigitalOcean
+from fake_nova import FakeNova, openstack_account
 
 STOCK = {"s-1": SMALL_STOCK, "l-4": LARGE_STOCK}
 TYPES = (MachineType(SMALL, "s-1"), MachineType(LARGE, "l-4"))
@@ -43,6 +45,10 @@ def aliyun(cloud: CloudServer, folder: Path) -> AccountSource:
     return make_aliyun(template(), aliyun_account(cloud, folder), cloud.clock)
 
 
+def openstack(cloud: CloudServer, folder: Path) -> AccountSource:
+    return make_openstack(template(), openstack_account(cloud, folder), cloud.clock)
+
+
 @dataclass
 class Cloud:
     """A cloud and how its driver is made."""
@@ -51,7 +57,11 @@ class Cloud:
     source: Callable[[CloudServer, Path], Any]
 
 
-CLOUDS = {"libcloud": Cloud(FakeDigitalOcean, libcloud), "aliyun": Cloud(FakeAliyun, aliyun)}
+CLOUDS = {
+    "libcloud": Cloud(FakeDigitalOcean, libcloud),
+    "aliyun": Cloud(FakeAliyun, aliyun),
+    "openstack": Cloud(FakeNova, openstack),
+}
 
 
 class AccountRig:
@@ -72,6 +82,7 @@ class AccountRig:
         return self.made[-1]
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # openstacksdk warns of its own calls
 @pytest.mark.parametrize("cloud", CLOUDS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 async def test_contract(case: Case, cloud: str, tmp_path: Path) -> None:

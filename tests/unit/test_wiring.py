@@ -55,6 +55,24 @@ async def test_a_fake_cloud_has_its_types_and_stock(tmp_path):
     assert (offer.kind, offer.available) == (SourceKind.CLOUD, 3)
 
 
+ACCOUNTS = """
+sources:
+  - {name: tail, kind: libcloud, provider: digitalocean, owner: o, image: i, arguments: {key: k}, types: &types
+     [{name: small, cpus: 1, memory: 1G}]}
+  - {name: stack, kind: openstack, owner: o, image: i, types: *types}
+  - {name: ali, kind: aliyun, owner: o, region: cn-test, image: i, stopping: true, types: *types}
+"""
+
+
+async def test_cloud_accounts_are_wired_and_asked_for_nothing_yet(tmp_path):
+    settings = parse_settings(ACCOUNTS, "dcp.yaml")
+    made = [make_source(source, settings, tmp_path, SystemClock()) for source in settings.sources]
+    assert [type(one).__name__ for one in made] == ["LibcloudSource", "OpenStackSource", "AliyunStoppingSource"]
+    assert [one.limits.can_stop for one in made] == [False, False, True]
+    for one in made:
+        await one.aclose()
+
+
 @pytest.mark.parametrize("name", DRIVERS)
 def test_every_driver_can_be_loaded(name: str):
     assert load(name)

@@ -158,13 +158,23 @@ class OpenStackForm(CloudForm):
 
     kind: Literal["openstack"]
     cloud: str = ""
+    clouds_file: str = ""
     region: str = ""
     batch: Annotated[int, Field(ge=1, le=100)] = 8
     switched_off: Literal["", "shelve", "stop"] = ""
 
+    @model_validator(mode="after")
+    def _nova_gives_no_notice(self) -> "OpenStackForm":
+        for one in self.types:
+            if one.billing == Billing.SPOT:
+                raise ValueError(
+                    f"type {one.name}: Nova gives no notice before it takes a server, so billing is not spot"
+                )
+        return self
+
     def source(self) -> CloudSource:
         """Return the frozen value."""
-        account = OpenStackAccount(self.cloud, self.region, self.switched_off)
+        account = OpenStackAccount(self.cloud, self.clouds_file, self.region, self.switched_off)
         return CloudSource("openstack", self.template(batch=self.batch), account)
 
 
@@ -205,5 +215,5 @@ class AliyunForm(CloudForm):
         return CloudSource("aliyun", self.template(batch=self.batch), account)
 
 
-AccountForm = LibcloudForm | AliyunForm
-ACCOUNT_KINDS = frozenset({"libcloud", "aliyun"})
+AccountForm = LibcloudForm | OpenStackForm | AliyunForm
+ACCOUNT_KINDS = frozenset({"libcloud", "openstack", "aliyun"})

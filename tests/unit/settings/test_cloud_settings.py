@@ -2,7 +2,7 @@
 
 import pytest
 
-from dcp.drivers.clouds.accounts import AliyunAccount, LibcloudAccount
+from dcp.drivers.clouds.accounts import AliyunAccount, LibcloudAccount, OpenStackAccount
 from dcp.hosts.model import Billing
 from dcp.kernel.errors import InvalidInput
 from dcp.settings.model import CloudSource, Settings
@@ -80,3 +80,20 @@ def test_an_aliyun_account_takes_batches_no_larger_than_what_may_be_in_flight() 
 def test_machines_that_cannot_be_given_back_are_refused() -> None:
     with pytest.raises(InvalidInput, match="cannot be deleted before"):
         parsed(ALI.replace("billing: spot", "billing: monthly"))
+
+
+STACK = """
+sources:
+  - {name: stack, kind: openstack, owner: dcp-shop, cloud: mine, image: i, switched_off: shelve, batch: 4,
+     types: [{name: m1, cpus: 1, memory: 2G, billing: hourly}]}
+"""
+
+
+def test_an_openstack_project_is_read() -> None:
+    (source,) = parsed(STACK).sources
+    assert isinstance(source, CloudSource)
+    assert (source.driver, source.template.batch) == ("openstack", 4)
+    assert source.account == OpenStackAccount("mine", switched_off="shelve")
+    assert source.template.types[0].machine == "m1"
+    with pytest.raises(InvalidInput, match="no notice"):
+        parsed(STACK.replace("hourly", "spot"))

@@ -25,6 +25,8 @@ class OpenStackAccount:
 
     cloud: str = ""
     """An entry of `clouds.yaml`."""
+    clouds_file: str = ""
+    """Where that file is; empty: in the usual places."""
     region: str = ""
     switched_off: str = ""
     """What switching a host off means: `shelve` or `stop`; empty: hosts are not switched off."""

@@ -80,7 +80,7 @@ class LibcloudSource(AccountSource):
 
     async def _make(self, orders: tuple[HostOrder, ...], machine_type: MachineType, place: Place) -> Refusals:
         there = {one.host.host_id for one in await self._look()}
-        wanted = [order.host_id for order in orders if order.host_id not in there]
+        wanted = [order.host_id for order in orders if not order.carried and order.host_id not in there]
         refused = await self._each(wanted, lambda name: self._calls.run(self._creation(name, machine_type, place)))
         if not refused:
             return refused
