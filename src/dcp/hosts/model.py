@@ -176,3 +176,5 @@ class SourceLimits:
     """Most hosts that are asked for and not yet shown by the source, at any time."""
     can_stop: bool = False
     """Whether a host can be switched off, kept, and switched on again."""
+    list_every_s: float = 0.0
+    """It is not listed more often; clouds count calls."""

@@ -90,6 +90,7 @@ class CloudForm(_Form):
     address: Literal["private", "public"] = "private"
     site: Annotated[str, Field(pattern=LABEL)] | None = None
     in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 32
+    list_every_s: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 2.0
     initialise: bool = False
 
     @model_validator(mode="after")
@@ -116,6 +117,7 @@ class CloudForm(_Form):
             public_address=self.address == "public",
             in_flight=self.in_flight,
             batch=min(batch, self.in_flight),
+            list_every_s=self.list_every_s,
         )
 
 
@@ -125,6 +127,7 @@ class LibcloudForm(CloudForm):
     kind: Literal["libcloud"]
     provider: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     credentials_file: str = ""
+    list_every_s: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 5.0
     arguments: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     listing_is_complete: bool = False

@@ -10,6 +10,7 @@ from dcp.hosts.model import (
     SourceHost,
     SourceHostState,
     SourceKind,
+    SourceLimits,
     Variant,
 )
 from dcp.kernel.errors import DriverError, Rejected
@@ -50,6 +51,11 @@ class Template:
     public_address: bool = False
     in_flight: int = 32
     batch: int = 1
+    list_every_s: float = 0.0
+
+    def limits(self, *, can_stop: bool = False) -> SourceLimits:
+        """Return how the source wants to be asked."""
+        return SourceLimits(self.batch, self.in_flight, can_stop, self.list_every_s)
 
     def offers(self, available: Mapping[str, int | None]) -> tuple[Offer, ...]:
         """Return one offer for each type; `available` by type name, None where the cloud does not say."""

@@ -19,7 +19,7 @@ from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
 from dcp.hosts.states import HostState
 from dcp.hosts.steps import HostStep
-from dcp.kernel.errors import DriverError, OutOfStock, Rejected
+from dcp.kernel.errors import DriverError, OutOfStock, Rejected, Throttled
 from dcp.kernel.events import Event
 from dcp.store import events, refusals
 from dcp.store.leases import Lease
@@ -38,12 +38,17 @@ class SourceWorker:
         self._looker = Looker(context, source.name)
         self._caller = Caller(source, context.settings.parallel_calls)
         self._silent = False
+        self._listed_at = float("-inf")
         self._doubted = False
         self._reported: frozenset[str] = frozenset()
         self._collected_at: dict[str, float] = {}
 
     async def step(self, lease: Lease) -> float:
         """List, decide, write, call and write the answers once; return seconds until the next look."""
+        too_early_s = self._listed_at + self._source.limits.list_every_s - self._context.clock.now()
+        if too_early_s > 0:
+            return too_early_s
+        self._listed_at = self._context.clock.now()
         listed = await self._listing(lease)
         if listed is None:
             return self._context.settings.poll_s
@@ -74,6 +79,8 @@ class SourceWorker:
                 event = Event(self.subject, "listing-failed", f"it cannot be listed: {error}")
                 await self._context.write_under(lease, lambda connection: self._append(connection, [event]))
             self._silent = True
+            if isinstance(error, Throttled):
+                self._listed_at += error.delay_s
             return None
         self._silent = False
         return listed

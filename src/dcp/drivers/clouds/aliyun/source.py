@@ -7,7 +7,7 @@ from dcp.drivers.clouds.account import AccountSource, Found
 from dcp.drivers.clouds.aliyun.api import PAGE, Creation, Ecs, Instance
 from dcp.drivers.clouds.aliyun.errors import code_of
 from dcp.drivers.clouds.template import MachineType, Place, Template
-from dcp.hosts.model import HostOrder, SourceHostState, SourceLimits
+from dcp.hosts.model import HostOrder, SourceHostState
 from dcp.hosts.ports import Refusals
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import AccessDenied, DriverError, OutOfStock, Throttled
@@ -31,7 +31,7 @@ class AliyunSource(AccountSource):
     """One region of one account."""
 
     def __init__(self, template: Template, ecs: Ecs, clock: Clock) -> None:
-        super().__init__(template, SourceLimits(batch=template.batch, in_flight=template.in_flight))
+        super().__init__(template, template.limits())
         self._ecs = ecs
         self._clock = clock
         self._ours = {OWNER: template.owner, SOURCE: template.name}
@@ -125,7 +125,7 @@ class AliyunStoppingSource(AliyunSource):
 
     def __init__(self, template: Template, ecs: Ecs, clock: Clock) -> None:
         super().__init__(template, ecs, clock)
-        self.limits = SourceLimits(template.batch, template.in_flight, can_stop=True)
+        self.limits = template.limits(can_stop=True)
 
     async def stop(self, host_ids: tuple[str, ...]) -> Refusals:
         """Ask to switch hosts off and keep them. What is off is success."""

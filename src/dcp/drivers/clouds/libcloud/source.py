@@ -18,7 +18,7 @@ from dcp.drivers.clouds.blocking import BlockingCalls
 from dcp.drivers.clouds.credentials import read_credentials
 from dcp.drivers.clouds.libcloud.errors import is_absent, translate
 from dcp.drivers.clouds.template import MachineType, Place, Template
-from dcp.hosts.model import HostOrder, SourceHostState, SourceLimits
+from dcp.hosts.model import HostOrder, SourceHostState
 from dcp.hosts.ports import Refusals
 from dcp.kernel.errors import DriverError
 
@@ -50,7 +50,7 @@ class LibcloudSource(AccountSource):
     """One account at one provider."""
 
     def __init__(self, template: Template, account: LibcloudAccount) -> None:
-        super().__init__(template, SourceLimits(batch=template.batch, in_flight=template.in_flight))
+        super().__init__(template, template.limits())
         self._account = account
         own = read_credentials(account.credentials_file, template.name) if account.credentials_file else {}
         self._arguments = {**account.arguments, **own}

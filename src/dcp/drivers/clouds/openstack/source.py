@@ -14,7 +14,7 @@ from dcp.drivers.clouds.account import AccountSource, Found
 from dcp.drivers.clouds.openstack.api import Nova, Server
 from dcp.drivers.clouds.openstack.servers import host_of, is_ours, is_placed, metadata, refusal_of, show
 from dcp.drivers.clouds.template import MachineType, Place, Template
-from dcp.hosts.model import HostOrder, Offer, SourceHostState, SourceLimits
+from dcp.hosts.model import HostOrder, Offer, SourceHostState
 from dcp.hosts.ports import Refusals
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DriverError, OutOfStock, QuotaReached
@@ -31,7 +31,7 @@ class OpenStackSource(AccountSource):
     """One project in one region."""
 
     def __init__(self, template: Template, nova: Nova, clock: Clock) -> None:
-        super().__init__(template, SourceLimits(batch=template.batch, in_flight=template.in_flight))
+        super().__init__(template, template.limits())
         self._nova = nova
         self._clock = clock
         self._limits_seen: tuple[float, Mapping[str, int]] = (float("-inf"), {})
@@ -163,7 +163,7 @@ class OpenStackStoppingSource(OpenStackSource):
 
     def __init__(self, template: Template, nova: Nova, clock: Clock, switched_off: str) -> None:
         super().__init__(template, nova, clock)
-        self.limits = SourceLimits(template.batch, template.in_flight, can_stop=True)
+        self.limits = template.limits(can_stop=True)
         self._off = "shelve" if switched_off == "shelve" else "os-stop"
         self._on = "unshelve" if switched_off == "shelve" else "os-start"
 
