@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
 
 from ask_source import ask, give_back
-from dcp.hosts.model import HostType, Resources, SourceHost, SourceHostState
-from dcp.hosts.ports import HostSource
+from dcp.hosts.model import HostOrder, HostType, Resources, SourceHost, SourceHostState
+from dcp.hosts.ports import HostSource, StoppingSource
 from dcp.kernel.clock import Clock
-from dcp.kernel.errors import OutOfStock, Rejected
+from dcp.kernel.errors import DriverError, OutOfStock, Rejected
 
 SMALL = HostType("small", Resources(1000, 1 << 30), labels=(("disk", "ssd"),), boot_s=20.0)
 LARGE = HostType("large", Resources(4000, 4 << 30), price_usd_per_hour=0.2, boot_s=40.0)
@@ -141,6 +142,76 @@ async def a_new_object_knows_every_host(rig: Rig) -> None:
     await _until_gone(rig, "h-1")
 
 
+@case
+async def several_hosts_are_made_in_one_call_and_a_repeated_call_makes_none_again(rig: Rig) -> None:
+    call = await _orders(rig, "small", *(f"h-{n}" for n in range(min(SMALL_STOCK, rig.source.limits.batch))))
+    for source in (rig.source, rig.source, rig.again()):
+        assert await source.create(call) == {}
+    assert {host.host_id for host in await rig.source.list_all()} == {order.host_id for order in call}
+
+
+@case
+async def a_call_gives_what_there_is_and_refuses_the_rest(rig: Rig) -> None:
+    wanted = [f"h-{n}" for n in range(SMALL_STOCK + 1)]
+    refused: dict[str, DriverError] = {}
+    size = rig.source.limits.batch
+    for first in range(0, len(wanted), size):
+        call = await _orders(rig, "small", *wanted[first : first + size])
+        try:
+            refused |= await rig.source.create(call)
+        except OutOfStock as error:
+            refused |= {order.host_id: error for order in call}
+    listed = {host.host_id for host in await rig.source.list_all() if host.refusal is None}
+    assert listed == set(wanted) - set(refused)
+    assert all(isinstance(error, OutOfStock) for error in refused.values())
+    assert 0 < len(listed) <= SMALL_STOCK
+
+
+@case
+async def a_repeated_call_does_not_make_what_is_only_carried(rig: Rig) -> None:
+    call = await _orders(rig, "small", *(f"h-{n}" for n in range(min(2, rig.source.limits.batch))))
+    await rig.source.create(call)
+    await _until_running(rig, call[0].host_id)
+    await give_back(rig.source, call[0].host_id)
+    await _until_gone(rig, call[0].host_id)
+    for source in (rig.source, rig.again()):
+        assert await source.create((replace(call[0], carried=True), *call[1:])) == {}
+    assert {host.host_id for host in await rig.source.list_all()} == {order.host_id for order in call[1:]}
+
+
+@case
+async def several_are_given_back_in_one_call(rig: Rig) -> None:
+    names = tuple(f"h-{n}" for n in range(min(2, rig.source.limits.batch)))
+    await rig.source.create(await _orders(rig, "small", *names))
+    assert await rig.source.delete((*names, "never")[: max(1, rig.source.limits.batch)]) == {}
+    for name in names:
+        await _until_gone(rig, name)
+
+
+@case
+async def what_can_be_switched_off_is_kept_and_comes_back(rig: Rig) -> None:
+    source = rig.source
+    if not source.limits.can_stop:
+        return
+    assert isinstance(source, StoppingSource)
+    await ask(source, "h-1", "small")
+    await _until_running(rig, "h-1")
+    for _ in range(2):
+        assert await source.stop(("h-1",)) == {}
+    await _until_state(rig, "h-1", SourceHostState.STOPPED)
+    for _ in range(2):
+        assert await source.start(("h-1",)) == {}
+    await _until_running(rig, "h-1")
+    assert len(await source.list_all()) == 1
+
+
+async def _orders(rig: Rig, type_name: str, *host_ids: str) -> tuple[HostOrder, ...]:
+    """Return the orders of one call, in the first place where the type is offered."""
+    (offer,) = [offer for offer in await rig.source.offers() if offer.host_type.name == type_name]
+    token = f"call-{'-'.join(host_ids)}"
+    return tuple(HostOrder(host_id, type_name, offer.variants[0].key, token) for host_id in host_ids)
+
+
 async def _check_available(rig: Rig, source: HostSource, **expected: int) -> None:
     offers = {offer.host_type.name: offer.available for offer in await source.offers()}
     assert set(expected) <= set(offers)
@@ -149,12 +220,16 @@ async def _check_available(rig: Rig, source: HostSource, **expected: int) -> Non
 
 
 async def _until_running(rig: Rig, host_id: str) -> SourceHost:
+    return await _until_state(rig, host_id, SourceHostState.RUNNING)
+
+
+async def _until_state(rig: Rig, host_id: str, state: SourceHostState) -> SourceHost:
     give_up_at = rig.clock.now() + PATIENCE_S
     while True:
         for host in await rig.source.list_all():
-            if host.host_id == host_id and host.state == SourceHostState.RUNNING:
+            if host.host_id == host_id and host.state == state:
                 return host
-        assert rig.clock.now() < give_up_at, f"{host_id} never runs"
+        assert rig.clock.now() < give_up_at, f"{host_id} is never {state}"
         await rig.clock.sleep(1.0)
 
 

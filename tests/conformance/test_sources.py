@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sources import CASES, LARGE, LARGE_STOCK, SMALL, SMALL_STOCK, Case
 
-from dcp.drivers.clouds.fake import CloudLimits, FakeCloud
+from dcp.drivers.clouds.fake import CloudLimits, FakeCloud, Place
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
+from dcp.hosts.model import SourceLimits, Variant
 from dcp.hosts.ports import HostSource
 
 LIMITS = CloudLimits(stock=(("small", SMALL_STOCK), ("large", LARGE_STOCK)), delete_s=15.0, boot_spread=0.3)
@@ -51,7 +53,14 @@ def make_cloud(clock: SteppedClock, path: Path | None) -> HostSource:
     return FakeCloud("fake", clock, path, types=(SMALL, LARGE), limits=LIMITS)
 
 
-DRIVERS = {"private": make_pool, "fake": make_cloud}
+def make_cloud_in_batches(clock: SteppedClock, path: Path | None) -> HostSource:
+    """Places, calls of several, stopping: all that a cloud may have."""
+    limits = replace(LIMITS, places=(Place("small", Variant("a", 0.1)), Place("small", Variant("b"))), stop_s=3.0)
+    asked = SourceLimits(batch=16, can_stop=True)
+    return FakeCloud("fake", clock, path, types=(SMALL, LARGE), limits=limits, asked=asked)
+
+
+DRIVERS = {"private": make_pool, "fake": make_cloud, "fake-in-batches": make_cloud_in_batches}
 
 
 @pytest.mark.parametrize("kept", ["memory", "file"])

@@ -33,6 +33,12 @@ class Machine:
     ignored_deletes: int = 0
     address: str = "127.0.0.1"
     engine: str = ""
+    variant: str = ""
+    off_at: float | None = None
+    """When it is, or was, switched off; None: it is not."""
+    leave_by: float | None = None
+    """When its source takes it away."""
+    leave_words: str = ""
 
 
 Machines = dict[str, Machine]

@@ -3,14 +3,15 @@
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ask_source import ask, give_back
-from dcp.drivers.clouds.fake import CloudLimits, FakeCloud
-from dcp.hosts.model import HostType, Resources, SourceHostState
+from dcp.drivers.clouds.fake import CloudLimits, FakeCloud, Place
+from dcp.hosts.model import HostOrder, HostType, Resources, SourceHostState, SourceLimits, Variant
 from dcp.kernel.clock import LoopClock
-from dcp.kernel.errors import DriverError, OutOfStock, Throttled
+from dcp.kernel.errors import DriverError, OutOfStock, Rejected, Throttled
 from dcp.simulation.virtual_time import run_virtual
 
 TYPE = HostType("c4", Resources(4000, 8 << 30), price_usd_per_hour=0.17, boot_s=10.0)
@@ -224,3 +225,146 @@ async def test_a_file_outlives_the_controller_and_a_damaged_one_is_not_taken_for
     with pytest.raises(DriverError, match="damaged"):
         await cloud.list_all()
     assert path.read_text() != "", "left for whoever repairs it"
+
+
+PLACES = (Place("c4", Variant("a", 0.1), 2), Place("c4", Variant("b"), 1))
+
+
+def in_places(clock: LoopClock, **limits: Any) -> FakeCloud:
+    asked = SourceLimits(batch=10, can_stop=True)
+    return FakeCloud("fake", clock, types=(TYPE,), limits=CloudLimits(places=PLACES, **limits), asked=asked)
+
+
+def orders(*ids: str, variant: str = "a", token: str = "t") -> tuple[HostOrder, ...]:
+    return tuple(HostOrder(host_id, "c4", variant, token) for host_id in ids)
+
+
+def test_every_place_has_its_stock_and_its_price() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock)
+        (offer,) = await cloud.offers()
+        assert (offer.available, [variant.key for variant in offer.variants]) == (3, ["a", "b"])
+        refused = await cloud.create(orders("1", "2", "3"))
+        assert list(refused) == ["3"] and isinstance(refused["3"], OutOfStock)
+        assert await cloud.create(orders("3", variant="b", token="u")) == {}
+        assert [one.price_usd_per_hour for one in await cloud.list_all()] == [0.1, 0.1, 0.17]
+        cloud.set_price("c4", 0.2)
+        cloud.set_stock("c4", "b", None)
+        assert (await cloud.list_all())[2].price_usd_per_hour == 0.2
+        assert await cloud.create(orders("4", variant="b", token="v")) == {}
+        with pytest.raises(Rejected, match="cannot be had"):
+            await cloud.create(orders("5", variant="z", token="w"))
+
+    run(scenario)
+
+
+def test_a_call_is_known_again_by_its_token() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock)
+        cloud.faults.created_but_timed_out = 1
+        with pytest.raises(DriverError):
+            await cloud.create(orders("1", "2", "3"))
+        await cloud.delete(("1",))
+        assert list(await cloud.create(orders("1", "2", "3"))) == ["3"], "the same answer, though there is room now"
+        assert set(await states(cloud)) == {"2"}
+        assert cloud.misused_tokens == []
+        with pytest.raises(Rejected, match="other hosts"):
+            await cloud.create(orders("2", "3"))
+        assert cloud.misused_tokens == ["t"]
+        assert cloud.creations == {"1": 1, "2": 1}
+
+    run(scenario)
+
+
+def test_a_call_may_be_lost_and_a_region_be_gone() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock)
+        cloud.faults.lost_calls = 1
+        with pytest.raises(DriverError):
+            await cloud.create(orders("1"))
+        assert await states(cloud) == {}
+        assert await cloud.create(orders("1")) == {}
+        cloud.faults.region_gone = True
+        for call in (cloud.list_all(), cloud.offers(), cloud.create(orders("2", token="u"))):
+            with pytest.raises(DriverError):
+                await call
+        cloud.faults.region_gone = False
+        assert set(await states(cloud)) == {"1"}
+
+    run(scenario)
+
+
+def test_a_notice_is_carried_out_unless_it_is_withdrawn() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock)
+        await cloud.create(orders("1", "2"))
+        for name in ("1", "2"):
+            await cloud.give_notice(name, 120.0)
+        assert {one.leave_words for one in await cloud.list_all()} == {"spot"}
+        await cloud.withdraw_notice("2")
+        await clock.sleep(121.0)
+        assert set(await states(cloud)) == {"2"}
+
+    run(scenario)
+
+
+def test_a_listing_lags_for_what_was_deleted_and_may_leave_out_what_runs() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock)
+        cloud.faults.show_deleted_s = 10.0
+        await cloud.create(orders("1", "2"))
+        await cloud.delete(("1",))
+        assert (await cloud.offers())[0].available == 2, "it is shown and does not count"
+        assert await states(cloud) == {"1": SourceHostState.DELETING, "2": SourceHostState.PENDING}
+        await clock.sleep(11.0)
+        assert set(await states(cloud)) == {"2"}
+        cloud.faults.omit.add("2")
+        assert await states(cloud) == {}
+
+    run(scenario)
+
+
+def test_throttling_may_be_called_a_stock_out() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock, max_creates=1)
+        cloud.faults.throttles_as_stock_out = True
+        refused = await cloud.create(orders("1", "2"))
+        assert [type(error) for error in refused.values()] == [OutOfStock]
+
+    run(scenario)
+
+
+def test_some_boot_very_late_and_some_can_never_be_initialised() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        limits = CloudLimits(boot_tail_share=0.2, boot_tail_s=(600.0, 2700.0), never_initialised_share=0.1)
+        cloud = make(clock, limits)
+        for n in range(200):
+            await ask(cloud, f"h-{n}", "c4")
+        await clock.sleep(599.0)
+        late = list((await states(cloud)).values()).count(SourceHostState.PENDING)
+        assert 20 < late < 60
+        assert 5 < len(cloud.hopeless) < 40
+        await clock.sleep(2101.0)
+        assert set((await states(cloud)).values()) == {SourceHostState.RUNNING}
+
+    run(scenario)
+
+
+def test_a_machine_is_switched_off_and_on_unless_there_is_no_room_any_more() -> None:
+    async def scenario(clock: LoopClock) -> None:
+        cloud = in_places(clock, stop_s=5.0, start_s=3.0)
+        await cloud.create(orders("1"))
+        await clock.sleep(10.0)
+        await cloud.stop(("1",))
+        assert (await states(cloud))["1"] == SourceHostState.STOPPING
+        await clock.sleep(5.0)
+        assert (await states(cloud))["1"] == SourceHostState.STOPPED
+        cloud.faults.sold_out_places.add(("c4", "a"))
+        assert [type(error) for error in (await cloud.start(("1",))).values()] == [OutOfStock]
+        cloud.faults.sold_out_places.clear()
+        assert await cloud.start(("1",)) == {}
+        assert (await states(cloud))["1"] == SourceHostState.PENDING
+        await clock.sleep(3.0)
+        assert (await states(cloud))["1"] == SourceHostState.RUNNING
+
+    run(scenario)
