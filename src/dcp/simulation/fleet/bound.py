@@ -1,0 +1,39 @@
+"""The bound that the same clouds give an omniscient asker with the same limits of their APIs.
+
+That asker begins when the demand does, is never refused or throttled, because it knows the stock and the limits, and
+keeps its calls under way without a gap, each as short as calls can be. It asks for as many hosts as dcp was given, and
+the machines it gets are those that dcp got, in the same order: the same boot times, the same ones that are never
+ready. It uses a host the moment it runs, and its instances start as fast as any can. What dcp takes longer than this
+is dcp's own share: deciding, refusals it ran into, waiting between looks, hosts noticed late, instances started late.
+"""
+
+import heapq
+import math
+from collections.abc import Sequence
+
+from dcp.simulation.fleet.scenario import CloudScenario, FleetScenario
+
+
+def bound_s(scenario: FleetScenario, boots_s: Sequence[Sequence[float]], wanted: int) -> float:
+    """Return seconds from the demand until `wanted` instances can serve on cloud hosts; infinite if they never can.
+
+    `boots_s`: of each account, the boot times of the machines it gave, in their order.
+    """
+    ready_s = [
+        created_after_s(scenario.cloud, number) + boot_s
+        for account in boots_s
+        for number, boot_s in enumerate(account)
+        if math.isfinite(boot_s)
+    ]
+    if wanted <= 0:
+        return scenario.start_s[0]
+    first = heapq.nsmallest(wanted, ready_s)
+    return first[-1] + scenario.start_s[0] if len(first) == wanted else math.inf
+
+
+def created_after_s(cloud: CloudScenario, number: int) -> float:
+    """Return when an account can have made its machine `number` (from 0) at the earliest."""
+    shortest_s = cloud.call_s[0]
+    by_flight_s = (number // cloud.in_flight) * shortest_s
+    by_rate_s = max(0.0, (number + 1 - cloud.burst) * 60 / cloud.creations_per_min)
+    return max(by_flight_s, by_rate_s) + shortest_s
