@@ -238,9 +238,10 @@ def _service(
     specs = {application.revision: application.spec}
     for revision in {instance.spec_revision for instance in own} - set(specs):
         specs[revision] = applications.spec_at(connection, application.name, revision)
-    outdated = frozenset(
-        i.id for i in own if i.spec_revision != application.revision and _is_outdated(specs[i.spec_revision], spec)
+    old = frozenset(
+        revision for revision, was in specs.items() if revision != application.revision and _is_outdated(was, spec)
     )
+    outdated = frozenset(i.id for i in own if i.spec_revision in old)
     bounded = spec.restart.condition == RestartCondition.ANY and not spec.restart.max_attempts
     since = context.clock.now() - spec.restart.window_s if bounded else application.applied_at
     failures = tuple(

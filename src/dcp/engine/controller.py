@@ -55,6 +55,14 @@ class Closing(Protocol):
         ...
 
 
+@runtime_checkable
+class Pausing(Protocol):
+    """A worker whose looks are dear."""
+
+    pause_s: float
+    """It looks no sooner after its last look, however often it is woken."""
+
+
 class Controller:
     """Runs until cancelled."""
 
@@ -210,6 +218,8 @@ class Controller:
                     log.error("worker failed", subject=worker.subject, error=str(error), exc_info=not expected)
                     if not expected:
                         self._context.unexpected.append(error)
+                if isinstance(worker, Pausing) and worker.pause_s > 0:
+                    await self._context.clock.sleep(worker.pause_s)
                 await self._context.wakes.wait(worker.subject, delay_s)
         finally:
             if isinstance(worker, Closing):

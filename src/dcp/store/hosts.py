@@ -11,6 +11,7 @@ from dcp.hosts.states import ENDED, HostState, advance_host
 from dcp.kernel.errors import Stale
 from dcp.store import spans
 from dcp.store.codec import from_known_json, to_json
+from dcp.store.kept import KeptRows
 from dcp.store.tables import hosts
 
 _columns = hosts.c
@@ -25,7 +26,6 @@ _CHANGE = update(hosts).where(
 # Named one by one, because an index finds what is in a list and not what is missing from one.
 _unended = _columns.state.in_([str(state) for state in HostState if state not in ENDED])
 _CURRENT = select(hosts).where(_unended).order_by(*_by_request)
-_CURRENT_OF_SOURCE = _CURRENT.where(_columns.source == bindparam("source"))
 _EVERY = select(hosts).order_by(*_by_request)
 _FIND = select(hosts).where(_columns.id == bindparam("id"))
 _OF_TOKENS = select(hosts).where(_columns.token.in_(bindparam("some", expanding=True))).order_by(*_by_request)
@@ -39,6 +39,7 @@ def add(connection: Connection, new: Iterable[Host]) -> None:
     added = tuple(new)
     if added:
         connection.execute(_ADD, [_values(host) for host in added])
+        _KEPT.changed(connection)
     for host in added:
         spans.follow(connection, None, host)
 
@@ -54,6 +55,7 @@ def change(connection: Connection, before: Host, after: Host, at: float | None =
     guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
     if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
         raise Stale(f"host {before.id} was changed by somebody else meanwhile")
+    _KEPT.changed(connection)
     spans.follow(connection, before, stored, at)
     return stored
 
@@ -61,8 +63,8 @@ def change(connection: Connection, before: Host, after: Host, at: float | None =
 def current(connection: Connection, source: str | None = None) -> tuple[Host, ...]:
     """Return hosts that were not given back yet, in order of request."""
     if source is None:
-        return _read(connection, _CURRENT)
-    return _read(connection, _CURRENT_OF_SOURCE, source=source)
+        return _KEPT.read(connection)
+    return tuple(host for host in _KEPT.read(connection) if host.source == source)
 
 
 def every(connection: Connection) -> tuple[Host, ...]:
@@ -142,3 +144,6 @@ def _host(row: Row[Any]) -> Host:
         leave_by=row.leave_by,
         version=row.version,
     )
+
+
+_KEPT = KeptRows("hosts", _CURRENT, _host)

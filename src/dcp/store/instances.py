@@ -11,6 +11,7 @@ from dcp.kernel.errors import Stale
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import InstanceState, advance_instance
 from dcp.store.codec import from_known_json, to_json
+from dcp.store.kept import KeptRows
 from dcp.store.tables import instances
 
 _Gate = tuple[GateCondition, ...]
@@ -30,8 +31,6 @@ _CHANGE = update(instances).where(
     _columns.state == bindparam("old_state"),
 )
 _LIVE = select(instances).where(_unended).order_by(*_by_creation)
-_LIVE_OF_APPLICATION = _LIVE.where(_of_application)
-_LIVE_OF_SERVICE = _LIVE_OF_APPLICATION.where(_columns.service == bindparam("service"))
 _FIND = select(instances).where(_columns.id == bindparam("id"))
 _FAILURES = (
     select(instances)
@@ -59,6 +58,7 @@ def add(connection: Connection, new: Iterable[Instance]) -> None:
     rows = [_values(instance) for instance in new]
     if rows:
         connection.execute(_ADD, rows)
+        _KEPT.changed(connection)
 
 
 def change(connection: Connection, before: Instance, after: Instance) -> Instance:
@@ -69,16 +69,16 @@ def change(connection: Connection, before: Instance, after: Instance) -> Instanc
     guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
     if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
         raise Stale(f"instance {before.id} was changed by somebody else meanwhile")
+    _KEPT.changed(connection)
     return stored
 
 
 def live(connection: Connection, application: str | None = None, service: str | None = None) -> tuple[Instance, ...]:
     """Return instances that have not ended, in order of creation; of one application, or of one of its services."""
+    every = _KEPT.read(connection)
     if application is None:
-        return _read(connection, _LIVE)
-    if service is None:
-        return _read(connection, _LIVE_OF_APPLICATION, application=application)
-    return _read(connection, _LIVE_OF_SERVICE, application=application, service=service)
+        return every
+    return tuple(one for one in every if one.application == application and (service is None or one.service == service))
 
 
 def find(connection: Connection, instance_id: str) -> Instance | None:
@@ -180,3 +180,6 @@ def _instance(row: Row[Any]) -> Instance:
         reason=row.reason,
         version=row.version,
     )
+
+
+_KEPT = KeptRows("instances", _LIVE, _instance)

@@ -33,7 +33,7 @@ from dcp.orchestration.services.decide import START_FAILURES
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
 from dcp.orchestration.traffic.gate import gate_for
-from dcp.scheduling.model import Ask, Assignment, Candidate
+from dcp.scheduling.model import Ask, Assignment, Candidate, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,8 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
         for name in call_order(snapshot.spec)
         if replacements[name].add
     )
+    if not asks:
+        return HostPlan(Placement((), ()), ())
     return place_with_new_hosts(asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed)
 
 
@@ -237,17 +239,16 @@ def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:
 
 def _candidate(host: Host, instances: list[Instance]) -> Candidate:
     counts: dict[str, int] = {}
+    cpu_millis = memory_bytes = 0
     for instance in instances:
         key = str(ServiceKey(instance.application, instance.service))
         counts[key] = counts.get(key, 0) + 1
-    used = Resources(
-        sum(instance.resources.cpu_millis for instance in instances),
-        sum(instance.resources.memory_bytes for instance in instances),
-    )
+        cpu_millis += instance.resources.cpu_millis
+        memory_bytes += instance.resources.memory_bytes
     return Candidate(
         host_id=host.id,
         total=host.host_type.resources,
-        used=used,
+        used=Resources(cpu_millis, memory_bytes),
         kind=host.kind,
         ready=host.state == HostState.READY,
         price_usd_per_hour=host.host_type.price_usd_per_hour,

@@ -110,7 +110,7 @@ class _Run:
 
     async def play(self) -> FleetResult:
         self._make_world()
-        began_cpu_s = time.process_time()  # noqa: TID251 (a measurement of this process, not the simulated time)
+        began_cpu_s = time.process_time()
         await commands.apply(self._context, self._application(self._scenario.before))
         controller = asyncio.create_task(Controller(self._context).run())
         await self._until_serving(self._scenario.before, GIVE_UP_S)
@@ -119,7 +119,7 @@ class _Run:
         wanted = self._scenario.before + self._scenario.nodes
         await commands.apply(self._context, self._application(wanted))
         serving_s = await self._until_serving(wanted, GIVE_UP_S)
-        cpu_s = time.process_time() - began_cpu_s  # noqa: TID251
+        cpu_s = time.process_time() - began_cpu_s
         await self._until_given_back(wanted)
         controller.cancel()
         await asyncio.gather(controller, return_exceptions=True)
@@ -186,9 +186,7 @@ class _Run:
             if len(known) <= wanted and all(host.state is HostState.READY for host in known):
                 return
 
-    async def _result(
-        self, wanted_at: float, made_before: list[int], serving_s: float, cpu_s: float
-    ) -> FleetResult:
+    async def _result(self, wanted_at: float, made_before: list[int], serving_s: float, cpu_s: float) -> FleetResult:
         scenario = self._scenario
         every = [host for host in await self._database.read(hosts.every) if host.kind is SourceKind.CLOUD]
         now = self._clock.now()
@@ -225,7 +223,9 @@ class _Run:
             return f"not all served within {GIVE_UP_S:.0f} s"
         unfinished = [host for host in every if host.state not in (HostState.READY, HostState.RELEASED)]
         if unfinished:
-            return f"{len(unfinished)} hosts are neither used nor given back, {unfinished[0].id} is {unfinished[0].state}"
+            return (
+                f"{len(unfinished)} hosts are neither used nor given back, {unfinished[0].id} is {unfinished[0].state}"
+            )
         known = {host.id for host in every if host.state is HostState.READY}
         leaked = [name for cloud in self._clouds for name in cloud.machines() if name not in known]
         return f"{leaked[0]} is at its cloud and not in the ledger" if leaked else ""
