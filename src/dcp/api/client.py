@@ -145,9 +145,9 @@ class Client:
         """Let the next step cut as many published entries of a service as it likes."""
         return self._call("POST", f"discovery/{_part(application)}/{_part(service)}/allow")
 
-    def cost(self) -> Json:
-        """Return what the hosts cost so far."""
-        return self._get("cost")
+    def cost(self, by: str = "", since: str = "", until: str = "", timezone: str = "") -> Json:
+        """Return what the hosts cost, by default so far and by source."""
+        return self._get("cost", by=by, timezone=timezone, **{"from": since, "to": until})
 
     def _get(self, path: str, **query: str) -> Json:
         return self._call("GET", path, params=query)

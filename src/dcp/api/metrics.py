@@ -4,7 +4,7 @@ Only `dcp_faults` is about the controller that answers.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from dcp import __version__
 from dcp.engine import queries
 from dcp.engine.context import Context
+from dcp.engine.cost.report import charged_usd, prices_usd_per_hour
 from dcp.engine.queries import HostSummary, ServiceSummary
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import LIVE
@@ -28,7 +29,8 @@ class Reading:
     services: tuple[ServiceSummary, ...]
     instances: tuple[Instance, ...]
     hosts: tuple[HostSummary, ...]
-    cost_usd: dict[str, float]
+    cost_usd: Mapping[tuple[str, str, str], float]
+    """By cluster, source and billing."""
     events: int
     zombies: int
     """Entries that were published without a living instance, ever."""
@@ -38,6 +40,8 @@ class Reading:
     """Faults in dcp itself that the answering controller met lately."""
     proxies: dict[str, int] = field(default_factory=dict)
     """Proxies that run elsewhere, by whether they are counted on."""
+    prices: Mapping[tuple[str, str, str, str], float] = field(default_factory=dict)
+    """USD per hour by cluster, source, billing and state."""
 
 
 def take_reading(connection: Connection, context: Context) -> Reading:
@@ -47,7 +51,8 @@ def take_reading(connection: Connection, context: Context) -> Reading:
         services=queries.services(connection),
         instances=instances.live(connection),
         hosts=queries.host_list(connection),
-        cost_usd=queries.cost_usd_by_source(connection, now),
+        cost_usd=charged_usd(connection, now),
+        prices=prices_usd_per_hour(connection),
         events=events.count(connection),
         zombies=published.zombies(connection),
         proxies=Counter("counted" if proxy.counted else "away" for proxy in edge.proxies(connection)),
@@ -107,13 +112,12 @@ def _of_fleet(reading: Reading) -> Iterator[Metric]:
     yield _gauge("dcp_instances", "Instances that have not ended.", ["application", "service", "state"], rows)
     hosts = Counter((h.source, h.kind, h.state) for h in reading.hosts)
     yield _gauge("dcp_hosts", "Hosts not given back.", ["source", "kind", "state"], sorted(hosts.items()))
-    price = Counter[tuple[str, ...]]()
-    for host in reading.hosts:
-        price[host.source,] += host.price_usd_per_hour  # type: ignore[assignment]
-    yield _gauge("dcp_price_usd_per_hour", "Price of all hosts held now.", ["source"], sorted(price.items()))
-    cost = CounterMetricFamily("dcp_cost_usd", "What the hosts of a source cost so far.", labels=["source"])
-    for source, usd in sorted(reading.cost_usd.items()):
-        cost.add_metric([source], usd)
+    labels = ["cluster", "source", "billing"]
+    words = "Price of all hosts that cost something now."
+    yield _gauge("dcp_price_usd_per_hour", words, [*labels, "state"], sorted(reading.prices.items()))
+    cost = CounterMetricFamily("dcp_cost_usd", "What hosts were charged so far.", labels=labels)
+    for key, usd in sorted(reading.cost_usd.items()):
+        cost.add_metric(list(key), usd)
     yield cost
     known = [((state,), reading.proxies.get(state, 0)) for state in ("away", "counted")] if reading.proxies else []
     yield _gauge("dcp_proxies", "Proxies that run elsewhere.", ["state"], known)

@@ -8,8 +8,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcp.engine.cost.report import CostReport
 from dcp.engine.queries import HostSummary, ServiceSummary
 from dcp.engine.why import Answer
+from dcp.hosts.cost.model import HOUR_MS, Amount, to_usd
+from dcp.hosts.cost.period import Question
 from dcp.kernel.events import Number
 from dcp.orchestration.scaling.model import Policy
 from dcp.orchestration.scaling.plan import ApplicationPlan
@@ -363,11 +366,61 @@ class WhyShape(Shape):
         )
 
 
-class CostShape(Shape):
-    """What the hosts cost so far."""
+class AmountShape(Shape):
+    """Money and host time. `charged` is owed by the contract, `amortised` in proportion to the time held."""
 
+    charged_usd: float
+    amortised_usd: float
+    host_hours: float
+
+    @classmethod
+    def of(cls, amount: Amount) -> Self:
+        return cls(
+            charged_usd=to_usd(amount.charged_nano_usd),
+            amortised_usd=to_usd(amount.amortised_nano_usd),
+            host_hours=amount.host_ms / HOUR_MS,
+        )
+
+
+class CostRowShape(AmountShape):
+    """What one key cost in the period from `since` to `until`, seconds since the epoch."""
+
+    key: list[str]
+    since: float
+    until: float
+
+
+class CostShape(Shape):
+    """What the hosts cost in a time. Each row's key has a part for each word of `by`, in its order."""
+
+    by: list[str]
+    timezone: str
+    since: float
+    until: float
+    rows: list[CostRowShape]
+    total: AmountShape
     cost_usd: float
-    by_source: dict[str, float]
+    """The same as `total.charged_usd`."""
+
+    @classmethod
+    def of(cls, question: Question, report: CostReport) -> Self:
+        return cls(
+            by=list(question.order),
+            timezone=question.zone_name,
+            since=report.since_s,
+            until=report.until_s,
+            rows=[
+                CostRowShape(
+                    key=list(row.key),
+                    since=row.since_s,
+                    until=row.until_s,
+                    **AmountShape.of(row.amount).model_dump(),
+                )
+                for row in report.rows
+            ],
+            total=AmountShape.of(report.total),
+            cost_usd=to_usd(report.total.charged_nano_usd),
+        )
 
 
 def listen_url(address: str, port: int) -> str:

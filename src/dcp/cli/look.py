@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from dcp.api.client import Client, Json
 from dcp.cli.options import AsJson, Server, State, Token, client
@@ -112,20 +111,6 @@ def instances(
             reason,
         )
     print_result(rows if found["instances"] else "no instances")
-
-
-def cost(json: AsJson = False, state: State = None, server: Server = None, token: Token = None) -> None:
-    """Show what the hosts cost so far."""
-    with client(state, server, token) as api:
-        found = api.cost()
-    if json:
-        print_json(found)
-        return
-    rows = table("SOURCE", "USD", numbers=("USD",))
-    for source, usd in sorted(found["by_source"].items()):
-        rows.add_row(source, number(usd, 4))
-    rows.add_row(Text("all", style="bold"), Text(number(found["cost_usd"], 4), style="bold"))
-    print_result(rows)
 
 
 def _lines_of(api: Client, services: list[Json]) -> dict[tuple[str, str], Lines]:

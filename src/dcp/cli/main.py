@@ -23,7 +23,7 @@ VERBS = {
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),
     "hosts": ("dcp.cli.hosts:app", "List hosts and what runs on them; cordon, drain and take back single ones."),
-    "cost": ("dcp.cli.look:cost", "Show what the hosts cost so far."),
+    "cost": ("dcp.cli.cost:cost", "Show what hosts cost, by service, source, day and more."),
     "events": ("dcp.cli.explain:events", "Show what happened, and why."),
     "plan": ("dcp.cli.explain:plan", "Show what would change now, or a plan that was applied."),
     "why": ("dcp.cli.explain:why", "Say why a service, instance, host or application is as it is."),

@@ -4,16 +4,14 @@ No asset is fetched from anywhere; the page follows the reader's light or dark s
 short one in it only shows the values under the pointer).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from importlib.resources import files
 
 from dcp.demo.outcome import POOL_S, STARVED_MS, Course, Outcome
 from dcp.demo.recording import Recording
+from dcp.demo.report_page import figure, page
 from dcp.demo.report_plots import decision_address, draw_plots
-from dcp.demo.report_svg import Plot
 from dcp.kernel.events import Number
 
 MANY_DECISIONS = 400
@@ -23,25 +21,16 @@ MANY_DECISIONS = 400
 def write_html(recording: Recording, outcome: Outcome) -> str:
     """Return the whole page."""
     plots = draw_plots(recording, outcome)
-    assets = files("dcp.demo")
-    style = assets.joinpath("report.css").read_text(encoding="utf-8")
-    script = assets.joinpath("report.js").read_text(encoding="utf-8")
-    return "\n".join(
-        (
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>dcp demo: {escape(recording.application)}</title><style>{style}</style></head><body><main>",
-            _heading(recording),
-            _notices(recording, outcome),
-            _figures(recording, outcome),
-            "".join(_figure(plot) for plot in plots),
-            _courses(outcome),
-            _decisions(recording),
-            _method(recording),
-            f"</main><script>{script}</script></body></html>",
-        )
+    body = (
+        _heading(recording),
+        _notices(recording, outcome),
+        _figures(recording, outcome),
+        "".join(figure(plot) for plot in plots),
+        _courses(outcome),
+        _decisions(recording),
+        _method(recording),
     )
+    return page(f"dcp demo: {recording.application}", body)
 
 
 def _heading(recording: Recording) -> str:
@@ -102,30 +91,6 @@ def _figures(recording: Recording, outcome: Outcome) -> str:
 
 def _good(holds: bool) -> str:
     return "good" if holds else "bad"
-
-
-def _figure(plot: Plot) -> str:
-    legend = "".join(
-        f'<span class="key"><svg viewBox="0 0 18 10" width="18" height="10">{_swatch(css)}</svg>{escape(name)}</span>'
-        for css, name in plot.legend
-    )
-    readings = [
-        [name, [[round(at_s, 2), None if value is None else round(value, 4)] for at_s, value in points]]
-        for name, points in plot.readings
-    ]
-    data = json.dumps({"until": plot.until_s, "readings": readings}).replace("<", "\\u003c")
-    return (
-        f'<figure><figcaption><b>{escape(plot.title)}</b> <span class="unit">{escape(plot.unit)}</span>'
-        f'<span class="legend">{legend}</span></figcaption>{plot.svg()}'
-        f'<script type="application/json">{data}</script></figure>'
-    )
-
-
-def _swatch(css: str) -> str:
-    kind, colour = css.split(" ") if " " in css else ("line", css)
-    if kind == "box":
-        return f'<rect class="{colour}" width="18" height="10"/>'
-    return f'<path class="line {colour}" d="M0 5H18"/>'
 
 
 def _courses(outcome: Outcome) -> str:

@@ -58,6 +58,8 @@ class Plot:
     """Pairs of CSS class and name."""
     readings: list[tuple[str, Sequence[Point]]] = field(default_factory=list)
     """What the page shows under the pointer: name and values."""
+    instants: Sequence[tuple[float, str]] = ()
+    """Marks of the time axis and their names; none: seconds."""
 
     def x(self, at_s: float) -> float:
         share = min(1.0, max(0.0, at_s / self.until_s))
@@ -185,10 +187,16 @@ class Plot:
     def _time_axis(self) -> list[str]:
         floor = self.height - BOTTOM
         parts = [f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{floor}" y2="{floor}"/>']
+        if self.instants:
+            return [*parts, *(part for at_s, label in self.instants for part in self._instant(at_s, label))]
         step = next((step for step in (1, 2, 5, 10, 20, 30, 60, 120) if self.until_s / step <= 16), 300)
         for number in range(int(self.until_s // step) + 1):
-            x = self.x(number * step)
-            parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{floor}" y2="{floor + 4}"/>')
-            label = f"{number * step} s"
-            parts.append(f'<text class="tick" x="{x}" y="{floor + 17}" text-anchor="middle">{label}</text>')
+            parts += self._instant(number * step, f"{number * step} s")
         return parts
+
+    def _instant(self, at_s: float, label: str) -> list[str]:
+        x, floor = self.x(at_s), self.height - BOTTOM
+        return [
+            f'<line class="axis" x1="{x}" x2="{x}" y1="{floor}" y2="{floor + 4}"/>',
+            f'<text class="tick" x="{x}" y="{floor + 17}" text-anchor="middle">{escape(label)}</text>',
+        ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from dcp.hosts.cost.prices import price_now
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.capacity.units import slow_ratio
 from dcp.orchestration.capacity.water_level import water_level
@@ -102,7 +103,7 @@ def host_list(connection: Connection) -> tuple[HostSummary, ...]:
             kind=str(host.kind),
             type_name=host.host_type.name,
             state=str(host.state),
-            price_usd_per_hour=host.host_type.price_usd_per_hour,
+            price_usd_per_hour=price_now(host),
             instances=tuple(carried.get(host.id, ())),
             reason=host.reason,
             site=host.site,
@@ -113,13 +114,3 @@ def host_list(connection: Connection) -> tuple[HostSummary, ...]:
         )
         for host in hosts.current(connection)
     )
-
-
-def cost_usd_by_source(connection: Connection, now: float) -> dict[str, float]:
-    """Return what every source cost so far: each host's price times the time from its request until it was gone."""
-    total: dict[str, float] = {}
-    for host in hosts.every(connection):
-        if host.billed_from is not None:
-            hours = ((host.billed_until or now) - host.billed_from) / 3600.0
-            total[host.source] = total.get(host.source, 0.0) + hours * host.host_type.price_usd_per_hour
-    return total

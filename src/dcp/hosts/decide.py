@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dcp.hosts.coming import coming, unneeded
+from dcp.hosts.cost.prices import repriced
 from dcp.hosts.health import (
     DOUBT_FACTOR,
     FEW,
@@ -47,7 +48,11 @@ def decide_hosts(view: SourceView) -> SourceDecision:
     """Return at most one step for each host and the calls that are due. What is asked for is decided apart."""
     listed = {one.host_id: one for one in view.listed}
     health = look_at_health(view)
-    steps = tuple(step for host in view.hosts if (step := _next(host, listed.get(host.id), health)) is not None)
+    steps = tuple(
+        step
+        for host in view.hosts
+        if (step := _next(host, listed.get(host.id), health) or repriced(host, listed.get(host.id))) is not None
+    )
     moved = {step.host.id for step in steps}
     still = [host for host in view.hosts if host.id not in moved and view.now >= host.not_before]
     return SourceDecision(

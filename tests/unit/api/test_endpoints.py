@@ -1,6 +1,7 @@
 """What endpoints answer, over an engine that runs on fakes."""
 
 import httpx
+import pytest
 from api_world import SPEC, until
 
 from dcp.api.app import OPENAPI
@@ -97,8 +98,34 @@ async def test_logs_of_an_instance(running: httpx.AsyncClient):
 
 async def test_cost_counts_every_source(running: httpx.AsyncClient):
     cost = (await running.get(f"{API}/cost")).json()
-    assert set(cost["by_source"]) == {"local"}
-    assert cost["cost_usd"] == sum(cost["by_source"].values()) > 0
+    assert (cost["by"], [row["key"] for row in cost["rows"]]) == (["source"], [["local"]])
+    assert cost["cost_usd"] == cost["total"]["charged_usd"] == cost["rows"][0]["charged_usd"] > 0
+
+
+async def test_cost_by_several_words_adds_up(running: httpx.AsyncClient):
+    query = "by=month,service,billing&timezone=Asia/Kathmandu"
+    cost = (await running.get(f"{API}/cost?{query}")).json()
+    assert {row["key"][1] for row in cost["rows"]} == {"shop/feed", "shop/user", ""}
+    assert sum(row["charged_usd"] for row in cost["rows"]) == pytest.approx(cost["total"]["charged_usd"])
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("by=host", "by"),
+        ("by=day,month", "by"),
+        ("timezone=Mars/Olympus", "timezone"),
+        ("from=yesterday", "from"),
+        ("to=2026-01-01T00:07", "to"),
+        ("from=2026-02&to=2026-01", "to"),
+        ("by=hour&from=1990", "from"),
+        ("by=hour&from=1990-01", "by"),
+    ],
+)
+async def test_a_question_about_costs_that_makes_no_sense(running: httpx.AsyncClient, query: str, path: str):
+    answer = await running.get(f"{API}/cost?{query}")
+    assert answer.status_code == 422
+    assert path in {problem["path"] for problem in answer.json()["error"]["problems"]}
 
 
 async def test_metrics_tell_the_same_as_the_endpoints(running: httpx.AsyncClient):
@@ -109,7 +136,8 @@ async def test_metrics_tell_the_same_as_the_endpoints(running: httpx.AsyncClient
     assert 'dcp_hosts{kind="private",source="local",state="ready"}' in text
     assert 'dcp_leases_held{controller="c-1"}' in text
     assert 'dcp_faults{controller="c-1"} 0.0' in text
-    assert 'dcp_cost_usd_total{source="local"}' in text
+    assert 'dcp_cost_usd_total{billing="per-second",cluster="",source="local"}' in text
+    assert 'dcp_price_usd_per_hour{billing="per-second",cluster="",source="local",state="running"} 7.2' in text
     named = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP") and len(line.split()) > 3]
     assert named == helped

@@ -1,6 +1,9 @@
 """Verbs that look: tables for people, one JSON value for programs, and nothing else on stdout."""
 
 import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from cli_world import Dcp
@@ -33,7 +36,8 @@ def test_every_verb_prints_json_and_nothing_else(shop: Dcp, verb: str):
         (["instances"], ["serving", "shop/user"]),
         (["instances", "--service", "user", "--all"], ["shop/user"]),
         (["hosts"], ["local-1", "ready", "3.600"]),
-        (["cost"], ["local", "all"]),
+        (["cost"], ["local", "all", "CHARGED USD"]),
+        (["cost", "--by", "service,day"], ["shop/feed", "(idle)", "DAY"]),
         (["events", "--limit", "1000"], ["application/shop applied", "placed"]),
         (["plan"], ["plan-", "nothing to do"]),
         (["plan", "plan-1"], ["+ host local-1", "+ instance", "held until 1 user serve"]),
@@ -48,6 +52,26 @@ def test_what_people_read(shop: Dcp, words: list[str], shown: list[str]):
         assert text in result.stdout
     assert "\x1b" not in result.stdout
     assert not any(line.endswith(" ") for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize(("name", "parts"), [("cost.svg", 1), ("cost.html", 2)])
+def test_costs_are_drawn_as_well_formed_pictures(shop: Dcp, tmp_path: Path, name: str, parts: int):
+    result = shop("cost", "--by", "service", "--plot", str(tmp_path / name))
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / name).read_text()
+    drawn = re.findall(r"<svg[^>]* class=.plot..*?</svg>|<svg class=.plot..*?</svg>", text, flags=re.DOTALL)
+    assert len(drawn) == parts
+    assert "shop/feed" in text
+    assert "idle" in text
+    if name.endswith(".svg"):
+        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_first(shop: Dcp):
+    result = shop("cost", "--plot", "cost.png")
+    assert (result.exit_code, "neither .svg nor .html" in result.stderr) == (2, True)
+    result = shop("cost", "--by", "colour")
+    assert (result.exit_code, "'colour' is nothing to tell costs apart by" in result.stderr) == (2, True)
 
 
 def test_logs_of_an_instance(shop: Dcp):

@@ -2,6 +2,7 @@
 
 from dcp.api.routes import (
     applications,
+    cost,
     discovery,
     events,
     fleet,
@@ -21,6 +22,7 @@ ROUTERS = (
     hosts.router,
     events.router,
     plans.router,
+    cost.router,
     registry.router,
     discovery.router,
     images.router,

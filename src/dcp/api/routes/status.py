@@ -1,4 +1,4 @@
-"""What serves here, and what it cost."""
+"""What serves here."""
 
 from dataclasses import asdict
 
@@ -11,11 +11,9 @@ from dcp.api.routes.applications import briefs
 from dcp.api.shapes import (
     AbilitiesShape,
     ControllerShape,
-    CostShape,
     RuntimeShape,
     StatusShape,
 )
-from dcp.engine import queries
 from dcp.engine.context import Context
 from dcp.store import leases
 
@@ -26,14 +24,6 @@ router = APIRouter(tags=["status"])
 async def status(controller: Controller) -> StatusShape:
     """What serves here: applications, controllers, policy, and what the runtime can enforce."""
     return await controller.database.read(lambda connection: _status(connection, controller))
-
-
-@router.get("/cost")
-async def cost(controller: Controller) -> CostShape:
-    """What the hosts cost so far, from the request for each until it was gone."""
-    now = controller.clock.now()
-    by_source = await controller.database.read(lambda connection: queries.cost_usd_by_source(connection, now))
-    return CostShape(cost_usd=sum(by_source.values()), by_source=by_source)
 
 
 def _status(connection: Connection, context: Context) -> StatusShape:

@@ -27,7 +27,7 @@ def write_steps(connection: Connection, steps: Sequence[HostStep], now: float) -
         if host is None or not _holds(step, host):
             continue
         try:
-            written.append(hosts.change(connection, host, after_step(step, host, now)))
+            written.append(hosts.change(connection, host, after_step(step, host, now), at=now))
         except Stale:
             continue
         if step.words:

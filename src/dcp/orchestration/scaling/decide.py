@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dcp.hosts.cost.prices import price_lines
 from dcp.hosts.model import Host, Offer, Resources
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
@@ -119,6 +120,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
             (*snapshot.hosts, *(one.host for one in hosts)),
         ),
         price_change_usd_per_hour=sum(new.host.host_type.price_usd_per_hour for new in hosts),
+        prices=price_lines(snapshot.hosts, (new.host for new in hosts)),
         ready_in_s=max((new.host.host_type.boot_s for new in hosts), default=0.0),
     )
 

@@ -6,6 +6,7 @@ everything that applying needs, so that a dry-run equals what is applied.
 
 from dataclasses import dataclass
 
+from dcp.hosts.cost.prices import PriceLine
 from dcp.hosts.model import Host
 from dcp.images.warming.model import PlannedWarming
 from dcp.orchestration.scaling.model import Policy, TargetDecision
@@ -65,6 +66,8 @@ class ApplicationPlan:
     """Images that must reach hosts before the instances start there."""
     price_change_usd_per_hour: float = 0.0
     """What the hosts asked for add to the bill."""
+    prices: tuple[PriceLine, ...] = ()
+    """What all hosts cost an hour before and after, by cluster and source; hosts that leave later still count."""
     ready_in_s: float = 0.0
     """Expected seconds until the slowest host of the plan runs."""
 
