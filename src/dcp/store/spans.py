@@ -111,15 +111,9 @@ def changes(connection: Connection, since_ms: int, until_ms: int) -> tuple[int, 
 
 def holdings(connection: Connection, since_ms: int, until_ms: int) -> Iterable[Holding]:
     """Return what instances held of hosts in [since, until)."""
-    for row in connection.execute(_HOLDINGS, {"since": since_ms / 1000, "until": until_ms / 1000}):
-        yield Holding(
-            host_id=row.host_id,
-            service=f"{row.application}/{row.service}",
-            from_ms=to_ms(row.held_from),
-            until_ms=to_ms(row.held_until),
-            cpu_millis=int(row.cpu_millis),
-            memory_bytes=int(row.memory_bytes),
-        )
+    rows = connection.execute(_HOLDINGS, {"since": since_ms / 1000, "until": until_ms / 1000})
+    for host_id, application, service, begin, end, cpu_millis, memory_bytes in rows:
+        yield Holding(host_id, f"{application}/{service}", to_ms(begin), to_ms(end), int(cpu_millis), int(memory_bytes))
 
 
 def _span(row: Row[Any]) -> Span:

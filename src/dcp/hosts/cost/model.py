@@ -7,6 +7,7 @@ dollar an hour for ten years still fit into 64 bits.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from dcp.hosts.model import Billing
 
@@ -97,8 +98,7 @@ class Entry:
     state: SpanState
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(NamedTuple):
     """What instances of one service hold of one host, all of that time."""
 
     host_id: str
