@@ -10,9 +10,21 @@ from typing import Any
 
 from aiohttp import web
 
-from dcp.kernel.clock import Clock
+from dcp.kernel.clock import Clock, LoopClock
 
 BOOT_S = 20.0
+
+
+class MovingClock(LoopClock):
+    """Waiting costs no time; `later` is added to the time of the loop."""
+
+    later = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.later
+
+    async def sleep(self, seconds: float) -> None:
+        self.later += max(0.0, seconds)
 
 
 @dataclass(slots=True)

@@ -31,8 +31,8 @@ def template(**changes: Any) -> Template:
         "image": "debian-12",
         "types": TYPES,
         "places": (Place("fra1", "fra1"),),
-        "engine": "tcp://{address}:2376",
-        "batch": 16,
+        "batch": 4,
+        "in_flight": 12,
     }
     return Template(**{**plain, **changes})
 

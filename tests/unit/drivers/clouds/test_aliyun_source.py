@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from cloud_server import MovingClock
 from dcp.drivers.clouds.aliyun import AliyunSource, AliyunStoppingSource, make
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostOrder, HostType, Resources, SourceHostState
 from dcp.hosts.ports import StoppingSource
-from dcp.kernel.clock import LoopClock
 from dcp.kernel.errors import AccessDenied, DriverError, InvalidInput, OutOfStock, QuotaReached, Rejected, Throttled
 from fake_aliyun import FakeAliyun, aliyun_account
 
@@ -18,18 +18,6 @@ SMALL = HostType("small", Resources(1000, 1 << 30), labels=(("site", "hz"),))
 SPOT = HostType("spot", Resources(1000, 1 << 30), billing=Billing.SPOT)
 PLACES = (Place("b", "cn-test-b", "vsw-b", ("sg-1", "sg-2")), Place("c", "cn-test-c", "vsw-c", ("sg-3",)))
 TYPES = (MachineType(SMALL, "s-1"), MachineType(SPOT, "s-1"))
-
-
-class MovingClock(LoopClock):
-    """Waiting costs no time; `later` is added to the time of the loop."""
-
-    later = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.later
-
-    async def sleep(self, seconds: float) -> None:
-        self.later += max(0.0, seconds)
 
 
 def orders(count: int, *, type_name: str = "small", token: str = "call-1") -> tuple[HostOrder, ...]:

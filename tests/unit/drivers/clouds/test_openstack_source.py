@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_aliyun_source import MovingClock
 
+from cloud_server import MovingClock
 from dcp.drivers.clouds.openstack import OpenStackSource, make
 from dcp.drivers.clouds.openstack.servers import host_of, metadata
 from dcp.drivers.clouds.template import MachineType, Place, Template

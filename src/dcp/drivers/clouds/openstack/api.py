@@ -9,7 +9,7 @@ from openstack.config import OpenStackConfig
 
 from dcp.drivers.clouds.accounts import OpenStackAccount
 from dcp.drivers.clouds.blocking import BlockingCalls
-from dcp.drivers.clouds.openstack.errors import Refusal, meaning, translate
+from dcp.drivers.clouds.openstack.errors import Refusal, translate
 from dcp.kernel.errors import DriverError, Rejected
 
 REQUEST_LIMIT_S = 30.0
@@ -116,10 +116,7 @@ class Nova:
                 raise Refusal(answer.status_code, _message(answer), answer.headers)
             return answer.json() if answer.content else {}
 
-        try:
-            return await self._calls.run(ask)
-        except Refusal as refusal:
-            raise meaning(refusal, asked=self._name) from refusal
+        return await self._calls.run(ask)
 
     def _connect(self) -> Any:
         files = [self._account.clouds_file] if self._account.clouds_file else None

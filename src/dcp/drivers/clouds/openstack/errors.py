@@ -20,7 +20,7 @@ _NO_ROOM = re.compile(
 )
 
 
-class Refusal(DriverError):
+class Refusal(Exception):
     """An answer with an HTTP status of 400 or above, before it is told what it means."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ class Refusal(DriverError):
 
 def meaning(refusal: Refusal, *, asked: str) -> DriverError:
     """Return the error that a refusal is; `asked` names the source."""
-    words = f"{asked}: {refusal.words or refusal.message}"
+    words = f"{asked}: {refusal.words or refusal}"
     if refusal.status in (413, 429):
         return Throttled(words, delay_s=_delay_s(refusal.headers))
     if refusal.status in (401, 403):
@@ -44,6 +44,8 @@ def meaning(refusal: Refusal, *, asked: str) -> DriverError:
 
 def translate(error: Exception, *, asked: str) -> DriverError:
     """Return the error for what the vendor's library raised."""
+    if isinstance(error, Refusal):
+        return meaning(error, asked=asked)
     words = f"{asked}: {error}"
     if isinstance(error, keystone.Unauthorized | keystone.Forbidden | keystone.AuthorizationFailure):
         return AccessDenied(words, hint="are the credentials of this cloud right?")

@@ -7,7 +7,7 @@ so a call that finds no room is halved until it does.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from dcp.drivers.clouds.account import AccountSource, Found
@@ -68,7 +68,7 @@ class OpenStackSource(AccountSource):
         return {name: error for name, error in refused.items() if name in names and name not in there}
 
     async def _take_back(self, machines: list[Found]) -> Refusals:
-        errors = await asyncio.gather(*(_attempt(self._nova.delete(one.machine)) for one in machines))
+        errors = await asyncio.gather(*(_attempt(self._nova.delete, one.machine) for one in machines))
         pairs = zip(machines, errors, strict=True)
         return {one.host.host_id: error for one, error in pairs if error is not None}
 
@@ -178,7 +178,7 @@ class OpenStackStoppingSource(OpenStackSource):
     async def _act(self, host_ids: tuple[str, ...], before: SourceHostState, action: str) -> Refusals:
         await self._look()
         machines = [one for one in await self._machines_of(host_ids) if one.host.state == before]
-        errors = await asyncio.gather(*(_attempt(self._nova.act(one.machine, action)) for one in machines))
+        errors = await asyncio.gather(*(_attempt(self._nova.act, one.machine, action) for one in machines))
         pairs = zip(machines, errors, strict=True)
         return {one.host.host_id: error for one, error in pairs if error is not None}
 
@@ -187,13 +187,13 @@ async def _give_back_refused(nova: Nova, servers: list[Server], asked: str) -> d
     """Delete the servers that will never run; return why, by host. One that stays is shown by the listing."""
     refused = {host_of(one): error for one in servers if (error := refusal_of(one, asked)) is not None}
     failed = [str(one["id"]) for one in servers if refusal_of(one, asked) is not None]
-    await asyncio.gather(*(_attempt(nova.delete(server_id)) for server_id in failed))
+    await asyncio.gather(*(_attempt(nova.delete, server_id) for server_id in failed))
     return refused
 
 
-async def _attempt(work: Any) -> DriverError | None:
+async def _attempt(verb: Callable[..., Awaitable[None]], *arguments: str) -> DriverError | None:
     try:
-        await work
+        await verb(*arguments)
     except DriverError as error:
         return error
     return None
