@@ -27,6 +27,7 @@ from dcp.orchestration.services.model import (
     HealthCheck,
     ServiceSpec,
 )
+from dcp.simulation.bill import Shown, fault_of_bill
 from dcp.simulation.crash import CrashingDatabase, CrashingDriver, CrashingRuntimes, Fuse
 from dcp.simulation.virtual_time import run_virtual
 from dcp.simulation.world import WithEngines, World, make_world
@@ -154,6 +155,7 @@ class _Run:
         self._cut_off_host_id = ""
         self._peak_instances = 0
         self._peak_cloud_hosts = 0
+        self._shown = Shown()
 
     async def play(self) -> SurgeResult:
         self._clock = LoopClock()
@@ -167,6 +169,9 @@ class _Run:
         for task in surroundings:
             task.cancel()
         await asyncio.gather(*surroundings, return_exceptions=True)
+        if not self._violation:
+            now, made = self._clock.now(), world.cloud.creations
+            self._violation = await world.database.read(lambda c: fault_of_bill(c, self._shown, made, now))
         return await self._result(world, converged_s)
 
     def _surroundings(self, world: World) -> tuple[tuple[str, Coroutine[None, None, None]], ...]:
@@ -284,7 +289,9 @@ class _Run:
     async def _note_peaks(self, world: World) -> None:
         while True:
             self._peak_instances = max(self._peak_instances, sum(world.serving().values()))
-            self._peak_cloud_hosts = max(self._peak_cloud_hosts, len(await world.cloud.list_all()))
+            machines = await world.cloud.list_all()
+            self._shown.note(machines, self._clock.now())
+            self._peak_cloud_hosts = max(self._peak_cloud_hosts, len(machines))
             await self._clock.sleep(1.0)
 
     async def _result(self, world: World, converged_s: float | None) -> SurgeResult:
