@@ -60,12 +60,15 @@ sources:
   - {name: tail, kind: libcloud, provider: digitalocean, owner: o, image: i, arguments: {key: k}, types: &types
      [{name: small, cpus: 1, memory: 1G}]}
   - {name: stack, kind: openstack, owner: o, image: i, types: *types}
-  - {name: ali, kind: aliyun, owner: o, region: cn-test, image: i, stopping: true, types: *types}
+  - {name: ali, kind: aliyun, owner: o, region: cn-test, credentials_file: FILE, image: i, stopping: true,
+     types: *types}
 """
 
 
 async def test_cloud_accounts_are_wired_and_asked_for_nothing_yet(tmp_path):
-    settings = parse_settings(ACCOUNTS, "dcp.yaml")
+    file = tmp_path / "keys.yaml"
+    file.write_text("{access_key_id: a, access_key_secret: b}")
+    settings = parse_settings(ACCOUNTS.replace("FILE", str(file)), "dcp.yaml")
     made = [make_source(source, settings, tmp_path, SystemClock()) for source in settings.sources]
     assert [type(one).__name__ for one in made] == ["LibcloudSource", "OpenStackSource", "AliyunStoppingSource"]
     assert [one.limits.can_stop for one in made] == [False, False, True]

@@ -186,7 +186,7 @@ class AliyunForm(CloudForm):
 
     kind: Literal["aliyun"]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-    credentials_file: str = ""
+    credentials_file: Annotated[str, Field(min_length=1)]
     batch: Annotated[int, Field(ge=1, le=100)] = 100
     system_disk: str = ""
     system_disk_gib: Annotated[int, Field(ge=1, le=32768)] | None = None

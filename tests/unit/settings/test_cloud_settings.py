@@ -65,8 +65,8 @@ def test_what_cannot_work_is_refused_with_its_path(change: tuple[str, str], word
 
 ALI = """
 sources:
-  - {name: ali, kind: aliyun, owner: dcp-shop, region: cn-test, image: i, stopping: true, in_flight: 40,
-     types: [{name: spot, machine: ecs.c7, cpus: 1, memory: 2G, billing: spot}]}
+  - {name: ali, kind: aliyun, owner: dcp-shop, region: cn-test, credentials_file: c, image: i,
+     stopping: true, in_flight: 40, types: [{name: spot, machine: ecs.c7, cpus: 1, memory: 2G, billing: spot}]}
 """
 
 

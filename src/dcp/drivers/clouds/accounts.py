@@ -34,11 +34,11 @@ class OpenStackAccount:
 
 @dataclass(frozen=True, slots=True)
 class AliyunAccount:
-    """One region of one account. Credentials come from the SDK's default chain unless a file is named."""
+    """One region of one account."""
 
     region: str
-    credentials_file: str = ""
-    """A YAML mapping of `access_key_id` and `access_key_secret`."""
+    credentials_file: str
+    """A YAML mapping of `access_key_id` and `access_key_secret`; dcp looks for them nowhere else."""
     system_disk: str = ""
     """Category of the system disk; empty: the cloud's default."""
     system_disk_gib: int | None = None

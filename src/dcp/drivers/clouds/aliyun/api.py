@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from alibabacloud_credentials.client import Client as DefaultCredentials
 from alibabacloud_ecs20140526 import models
 from alibabacloud_ecs20140526.client import Client
 from alibabacloud_tea_openapi.utils_models import Config
@@ -57,11 +56,7 @@ class Ecs:
     def __init__(self, name: str, account: AliyunAccount) -> None:
         self._name = name
         self._account = account
-        self._keys = (
-            read_credentials(account.credentials_file, name, keys=("access_key_id", "access_key_secret"))
-            if account.credentials_file
-            else {}
-        )
+        self._keys = read_credentials(account.credentials_file, name, keys=("access_key_id", "access_key_secret"))
         self._calls: BlockingCalls[Any] = BlockingCalls(
             name, self._connect, lambda error: translate(error, asked=name), threads=8
         )
@@ -141,13 +136,12 @@ class Ecs:
                 raise
 
     def _connect(self) -> Any:
-        config = Config(region_id=self._account.region)
-        if self._keys:
-            config.access_key_id = str(self._keys["access_key_id"])
-            config.access_key_secret = str(self._keys["access_key_secret"])
-            config.security_token = self._keys.get("security_token")
-        else:
-            config.credential = DefaultCredentials()
+        config = Config(
+            region_id=self._account.region,
+            access_key_id=str(self._keys["access_key_id"]),
+            access_key_secret=str(self._keys["access_key_secret"]),
+            security_token=self._keys.get("security_token"),
+        )
         if self._account.endpoint:
             protocol, _, address = self._account.endpoint.rpartition("://")
             config.endpoint, config.protocol = address, protocol.upper() or "HTTPS"
