@@ -27,11 +27,18 @@ class Fuse:
     def __init__(self, burns_at: int | None) -> None:
         self._left = burns_at
         self.burnt = asyncio.Event()
+        self.passed = 0
+        """Boundaries so far."""
+
+    def check(self) -> None:
+        """Die if the incarnation is dead already."""
+        if self.burnt.is_set():
+            raise SimulatedCrash
 
     def boundary(self) -> None:
         """Pass one boundary or die."""
-        if self.burnt.is_set():
-            raise SimulatedCrash
+        self.check()
+        self.passed += 1
         if self._left is None:
             return
         self._left -= 1
@@ -41,14 +48,18 @@ class Fuse:
 
 
 class CrashingDatabase:
-    """A database whose incarnation may die before a transaction or after its commit."""
+    """A database whose incarnation may die before a transaction or after its commit.
 
-    def __init__(self, inner: Database, fuse: Fuse) -> None:
+    With `effects_only` a read is no boundary: dying beside one is dying beside the write before or after it.
+    """
+
+    def __init__(self, inner: Database, fuse: Fuse, *, effects_only: bool = False) -> None:
         self._inner = inner
         self._fuse = fuse
+        self._before_read = fuse.check if effects_only else fuse.boundary
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        self._fuse.boundary()
+        self._before_read()
         return await self._inner.read(work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -78,21 +89,34 @@ class CrashingRuntimes:
 
 
 class CrashingDriver:
-    """Any driver behind a fuse: its coroutine methods pass a boundary before and after the call."""
+    """Any driver behind a fuse: its coroutine methods pass a boundary before and after the call.
 
-    def __init__(self, inner: Any, fuse: Fuse) -> None:
+    Those that are `looking` have no effect, and are no boundaries.
+    """
+
+    def __init__(self, inner: Any, fuse: Fuse, looking: frozenset[str] = frozenset()) -> None:
         self._inner = inner
         self._fuse = fuse
+        self._looking = looking
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if not asyncio.iscoroutinefunction(found):
             return found
 
+        passing = self._fuse.check if name in self._looking else self._fuse.boundary
+
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            self._fuse.boundary()
+            passing()
             result = await found(*args, **kwargs)
-            self._fuse.boundary()
+            passing()
             return result
 
         return guarded
+
+
+async def end_all(tasks: "set[asyncio.Task[object]]") -> None:
+    """Cancel tasks in an order that does not vary, and wait for them."""
+    for task in sorted(tasks, key=lambda one: one.get_name()):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

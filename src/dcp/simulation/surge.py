@@ -28,7 +28,7 @@ from dcp.orchestration.services.model import (
     ServiceSpec,
 )
 from dcp.simulation.bill import Shown, fault_of_bill
-from dcp.simulation.crash import CrashingDatabase, CrashingDriver, CrashingRuntimes, Fuse
+from dcp.simulation.crash import CrashingDatabase, CrashingDriver, CrashingRuntimes, Fuse, end_all
 from dcp.simulation.virtual_time import run_virtual
 from dcp.simulation.world import WithEngines, World, make_world
 from dcp.store import applications, events, hosts, instances, leases
@@ -208,7 +208,7 @@ class _Run:
             context = self._context(fuse)
             controller = asyncio.create_task(Controller(context).run(), name="controller")
             settled_s = await self._watch(world, context, controller, fuse)
-            await _end_all(asyncio.all_tasks() - before - {asyncio.current_task()})
+            await end_all(asyncio.all_tasks() - before - {asyncio.current_task()})
             if not fuse.burnt.is_set():
                 return settled_s
             self._crashes += 1
@@ -309,9 +309,3 @@ class _Run:
             converged_s=converged_s,
             violation=self._violation,
         )
-
-
-async def _end_all(tasks: "set[asyncio.Task[object]]") -> None:
-    for task in sorted(tasks, key=lambda one: one.get_name()):
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

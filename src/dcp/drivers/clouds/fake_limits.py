@@ -38,6 +38,8 @@ class CloudLimits:
     """A deleted machine is shown, and counts, for this long."""
     stop_s: float = 0.0
     start_s: float = 0.0
+    knows_ids: bool = True
+    """Whether it makes no second machine of an id that has one. Some clouds know a call by its token alone."""
     latency_s: tuple[float, float] = (0.0, 0.0)
     """Every call takes this long, drawn evenly between the two, before it has its effect."""
 
