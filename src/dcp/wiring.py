@@ -45,6 +45,7 @@ DRIVERS = {
     "mirrors": "dcp.drivers.mirrors.http",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
+    "source/ec2": "dcp.drivers.clouds.ec2",
     "source/aliyun": "dcp.drivers.clouds.aliyun",
     "source/libcloud": "dcp.drivers.clouds.libcloud",
     "source/openstack": "dcp.drivers.clouds.openstack",

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from dcp.drivers.clouds.accounts import Account, AliyunAccount, LibcloudAccount, OpenStackAccount
+from dcp.drivers.clouds.accounts import Account, AliyunAccount, Ec2Account, LibcloudAccount, OpenStackAccount
 from dcp.drivers.clouds.providers import provider_fault
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostType, Resources
@@ -218,5 +218,44 @@ class AliyunForm(CloudForm):
         return CloudSource("aliyun", self.template(batch=self.batch), account)
 
 
-AccountForm = LibcloudForm | OpenStackForm | AliyunForm
-ACCOUNT_KINDS = frozenset({"libcloud", "openstack", "aliyun"})
+class Ec2Form(CloudForm):
+    """One region of an Amazon EC2 account, or of a cloud that speaks its API."""
+
+    kind: Literal["ec2"]
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    profile: str = ""
+    credentials_file: str = ""
+    in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 40
+    batch: Annotated[int, Field(ge=1, le=100)] = 100
+    instance_profile: str = ""
+    user_data_file: str = ""
+    stopping: bool = False
+    endpoint: str = ""
+
+    @model_validator(mode="after")
+    def _is_told_one_way(self) -> "Ec2Form":
+        if self.profile and self.credentials_file:
+            raise ValueError("profile and credentials_file are two ways to say the same: keep one of them")
+        for one in self.types:
+            if one.billing in (Billing.MONTHLY, Billing.YEARLY):
+                raise ValueError(f"type {one.name}: EC2 has no machines that are paid by the month or year")
+            if one.billing == Billing.SPOT and self.stopping and one.price_stopped_usd_per_hour:
+                raise ValueError(f"type {one.name}: spot machines cannot be switched off and kept")
+        return self
+
+    def source(self) -> CloudSource:
+        """Return the frozen value."""
+        account = Ec2Account(
+            self.region,
+            self.profile,
+            self.credentials_file,
+            self.instance_profile,
+            self.user_data_file,
+            self.stopping,
+            self.endpoint,
+        )
+        return CloudSource("ec2", self.template(batch=self.batch), account)
+
+
+AccountForm = LibcloudForm | OpenStackForm | AliyunForm | Ec2Form
+ACCOUNT_KINDS = frozenset({"libcloud", "openstack", "aliyun", "ec2"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dcp.drivers.clouds.accounts import AliyunAccount, LibcloudAccount, OpenStackAccount
+from dcp.drivers.clouds.accounts import AliyunAccount, Ec2Account, LibcloudAccount, OpenStackAccount
 from dcp.hosts.model import Billing
 from dcp.kernel.errors import InvalidInput
 from dcp.settings.model import CloudSource, Settings
@@ -97,3 +97,30 @@ def test_an_openstack_project_is_read() -> None:
     assert source.template.types[0].machine == "m1"
     with pytest.raises(InvalidInput, match="no notice"):
         parsed(STACK.replace("hourly", "spot"))
+
+
+EC2 = """
+sources:
+  - {name: east, kind: ec2, owner: dcp-shop, region: us-east-1, image: ami-1, stopping: true,
+     types: [{name: spot, machine: c7i.large, cpus: 2, memory: 4G, billing: spot}]}
+"""
+
+
+def test_an_ec2_account_is_read() -> None:
+    (source,) = parsed(EC2).sources
+    assert isinstance(source, CloudSource)
+    assert source.account == Ec2Account("us-east-1", stopping=True)
+    assert (source.driver, source.template.batch, source.template.in_flight) == ("ec2", 40, 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("billing: spot", "billing: monthly"), "no machines that are paid by the month"),
+        (("image: ami-1", "image: ami-1, profile: a, credentials_file: b"), "keep one of them"),
+        (("us-east-1", "US East"), "region"),
+    ],
+)
+def test_an_ec2_account_that_cannot_work_is_refused(change: tuple[str, str], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        parsed(EC2.replace(*change))

@@ -50,4 +50,22 @@ class AliyunAccount:
     """Where the API answers; empty: the region's own address."""
 
 
-Account = LibcloudAccount | OpenStackAccount | AliyunAccount
+@dataclass(frozen=True, slots=True)
+class Ec2Account:
+    """One region of one account. Credentials come from the SDK's default chain unless a profile or file is named."""
+
+    region: str
+    profile: str = ""
+    credentials_file: str = ""
+    """A YAML mapping of `aws_access_key_id`, `aws_secret_access_key` and perhaps `aws_session_token`."""
+    instance_profile: str = ""
+    """The IAM role of the machines, by the name of its instance profile."""
+    user_data_file: str = ""
+    """What machines are told at their first boot."""
+    stopping: bool = False
+    """Whether hosts may be switched off and kept."""
+    endpoint: str = ""
+    """Where the API answers; empty: the region's own address."""
+
+
+Account = LibcloudAccount | OpenStackAccount | AliyunAccount | Ec2Account

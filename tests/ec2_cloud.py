@@ -1,0 +1,164 @@
+"""What stands between the driver and a moto server: what EC2 does and moto does not, and faults that a test orders.
+
+moto makes as many machines as the least that a call wants, has no end of machines, and knows no client tokens. Here
+each zone has a stock of each type, a call gets what is left, and a client token gives the same answer again, as EC2's
+documentation says. Everything else, machines, tags, listings and their pages, is moto's.
+"""
+
+import asyncio
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import aiohttp
+from aiohttp import web
+
+from dcp.drivers.clouds.accounts import Ec2Account
+
+REGION = "us-east-1"
+AMI = "ami-0123456789abcdef0"
+SPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
+PLENTY = 1_000_000
+Place = tuple[str, str]
+"""Zone and machine type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a client token was answered with."""
+
+    parameters: frozenset[tuple[str, str]]
+    body: str
+    made: tuple[str, ...]
+
+
+class Ec2Cloud:
+    """A proxy in front of a moto server, in the loop of the test."""
+
+    def __init__(self, moto_url: str, stock: dict[Place, int] | None = None, *, otherwise: int = PLENTY) -> None:
+        self.stock = dict(stock or {})
+        self.otherwise = otherwise
+        self.calls: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.launched: list[str] = []
+        """Every machine that was ever made."""
+        self.page: int | None = None
+        self.lost_answers: Callable[[str], bool] = lambda _: False
+        """Whether a call that has had its effect is left without an answer."""
+        self.throttled: Callable[[str], bool] = lambda _: False
+        self.url = ""
+        self._moto = moto_url
+        self._orders: dict[str, deque[web.Response]] = defaultdict(deque)
+        self._places: dict[str, Place] = {}
+        self._tokens: dict[str, Answered] = {}
+        self._launching = asyncio.Lock()
+
+    async def __aenter__(self) -> "Ec2Cloud":
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60))
+        app = web.Application()
+        app.router.add_post("/", self._take)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+
+    def answer(self, action: str, code: str, *, status: int = 400, words: str = "as the test wants it") -> None:
+        """Let the next call of this action fail, without effect."""
+        self._orders[action].append(failure(code, status, words))
+
+    def say(self, action: str, body: str) -> None:
+        """Let the next call of this action be answered with this, without asking moto."""
+        self._orders[action].append(_xml(f'<{action}Response xmlns="{SPACE}">{body}</{action}Response>'))
+
+    def there(self) -> list[str]:
+        """Return the machines that were made and not ended."""
+        return list(self._places)
+
+    def left(self, place: Place) -> int:
+        """Return how many more machines can be made there."""
+        used = sum(1 for one in self._places.values() if one == place)
+        return self.stock.get(place, self.otherwise) - used
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        form = dict(parse_qsl(await request.text(), keep_blank_values=True))
+        action = form["Action"]
+        self.calls[action] += 1
+        if self._orders[action]:
+            return self._orders[action].popleft()
+        if self.throttled(action):
+            self.refused[action] += 1
+            return failure("RequestLimitExceeded", 503, "Request limit exceeded.")
+        if action == "RunInstances":
+            async with self._launching:
+                answer = await self._run_instances(form, request)
+        else:
+            answer = await self._forward(form, request)
+        if self.lost_answers(action):
+            assert request.transport is not None
+            request.transport.abort()
+        return answer
+
+    async def _run_instances(self, form: dict[str, str], request: web.Request) -> web.Response:
+        token = form["ClientToken"]
+        parameters = frozenset(form.items())
+        if (before := self._tokens.get(token)) is not None:
+            if before.parameters != parameters:
+                return failure("IdempotentParameterMismatch", 400, "the token was used with other parameters")
+            if not any(one in self._places for one in before.made):
+                return failure("IdempotentInstanceTerminated", 400, "the instances of this token are terminated")
+            return _xml(before.body)
+        place = (form.get("Placement.AvailabilityZone", ""), form["InstanceType"])
+        count = min(int(form["MaxCount"]), self.left(place))
+        if count < int(form["MinCount"]):
+            self.refused[place[0]] += 1
+            return failure("InsufficientInstanceCapacity", 500, "We currently do not have sufficient capacity.")
+        answer = await self._forward({**form, "MinCount": str(count), "MaxCount": str(count)}, request)
+        if answer.status == 200:
+            assert isinstance(answer.text, str)
+            made = tuple(re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", answer.text))
+            assert len(made) == count
+            self._tokens[token] = Answered(parameters, answer.text, made)
+            self._places.update(dict.fromkeys(made, place))
+            self.launched.extend(made)
+        return answer
+
+    async def _forward(self, form: dict[str, str], request: web.Request) -> web.Response:
+        if self.page is not None and "MaxResults" in form:
+            form = {**form, "MaxResults": str(self.page)}
+        headers = {name: request.headers[name] for name in ("Authorization", "Content-Type") if name in request.headers}
+        async with self._session.post(self._moto, data=urlencode(form), headers=headers) as found:
+            text = await found.text()
+        if form["Action"] == "TerminateInstances" and found.status == 200:
+            for name in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", text):
+                self._places.pop(name, None)
+        return _xml(text, status=found.status)
+
+
+def failure(code: str, status: int, words: str) -> web.Response:
+    """Return an answer as EC2 refuses."""
+    error = f"<Errors><Error><Code>{code}</Code><Message>{words}</Message></Error></Errors>"
+    return _xml(f"<Response>{error}<RequestID>r-1</RequestID></Response>", status=status)
+
+
+def ec2_account(url: str, folder: Path, **changes: Any) -> Ec2Account:
+    """Return an account whose keys stand in a file."""
+    file = folder / "ec2.yaml"
+    file.write_text("aws_access_key_id: test\naws_secret_access_key: test\n")
+    return Ec2Account(REGION, credentials_file=str(file), endpoint=url, **changes)
+
+
+def _xml(text: str, *, status: int = 200) -> web.Response:
+    return web.Response(text=text, status=status, content_type="text/xml")
