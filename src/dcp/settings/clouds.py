@@ -12,6 +12,9 @@ from dcp.settings.model import CloudSource
 from dcp.settings.values import LABEL, Cpus, Labels, Memory, Name, Price, refuse_twice
 
 MOST_IN_FLIGHT = 1000
+NAME_LIMIT = 63
+DIGITS = 9
+"""Of a host's number."""
 OWNER = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 MACHINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:/ -]*$"
 
@@ -131,6 +134,16 @@ class LibcloudForm(CloudForm):
     arguments: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     listing_is_complete: bool = False
+
+    @model_validator(mode="after")
+    def _names_are_not_too_long(self) -> "LibcloudForm":
+        longest = len(self.owner) + 2 * len(self.name) + len("..-") + DIGITS
+        if longest > NAME_LIMIT:
+            raise ValueError(
+                f"machines would be called {self.owner}.{self.name}.{self.name}-…, up to {longest} "
+                f"characters; providers take {NAME_LIMIT}: choose a shorter name or owner"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lists_all(self) -> "LibcloudForm":

@@ -47,6 +47,7 @@ def test_an_account_is_read_into_a_template() -> None:
         (("provider: digitalocean", "provider: upcloud"), "not known whether Libcloud lists all machines of upcloud"),
         (("owner: dcp-shop", "owner: Shop_1"), "owner"),
         (("    owner: dcp-shop\n", ""), "owner: .*is missing"),
+        (("name: tail", "name: tail-of-the-shop-in-frankfurt"), "providers take 63"),
         (("name: tail", "name: my_tail"), "machines are named after it"),
         (("{address}:2376", "10.0.0.1:2376"), "{address} in it"),
         (("{b: 0.01}", "{c: 0.01}"), "price in zone c, which is not among zones"),

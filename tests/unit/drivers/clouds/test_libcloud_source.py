@@ -43,7 +43,7 @@ async def source(cloud: FakeDigitalOcean) -> AsyncIterator[LibcloudSource]:
 async def test_a_call_makes_many_and_gives_the_options_to_each(cloud: FakeDigitalOcean) -> None:
     source = source_of(cloud, options={"ex_create_attr": {"tags": ["team-a"]}})
     assert await source.create(orders(*(f"tail-{n}" for n in range(16)))) == {}
-    assert {one.name for one in cloud.present()} == {f"dcp-t-tail-{n}" for n in range(16)}
+    assert {one.name for one in cloud.present()} == {f"dcp-t.tail.tail-{n}" for n in range(16)}
     assert {tuple(one.details["tags"]) for one in cloud.present()} == {("team-a",)}
     await source.aclose()
 
@@ -52,16 +52,17 @@ async def test_machines_of_others_are_neither_shown_nor_touched(
     cloud: FakeDigitalOcean, source: LibcloudSource
 ) -> None:
     cloud.add("wordpress", "s-1")
-    cloud.add("dcp-other-tail-1", "s-1")
+    for name in ("dcp-t-other.tail.tail-1", "dcp-t.other.tail-1", "dcp-t.tail-b.tail-1", "dcp-t-tail-1", "dcp-t.tail"):
+        cloud.add(name, "s-1")
     assert await source.list_all() == ()
     assert await source.delete(("wordpress", "tail-1")) == {}
-    assert len(cloud.present()) == 2
+    assert len(cloud.present()) == 6
 
 
 async def test_all_pages_are_read(cloud: FakeDigitalOcean, source: LibcloudSource) -> None:
     cloud.page_limit = 50
     for n in range(230):
-        cloud.add(f"dcp-t-tail-{n}", "s-1")
+        cloud.add(f"dcp-t.tail.tail-{n}", "s-1")
     assert len(await source.list_all()) == 230
 
 
@@ -71,7 +72,7 @@ async def test_a_machine_that_slips_between_two_pages_is_shown_all_the_same(
     """One that stands in a page already read is deleted: the rest move up, and one is in no page of this listing."""
     cloud.page_limit = 50
     for n in range(230):
-        cloud.add(f"dcp-t-tail-{n}", "s-1")
+        cloud.add(f"dcp-t.tail.tail-{n}", "s-1")
 
     def vanish() -> None:
         cloud.between_pages = None
@@ -84,7 +85,7 @@ async def test_a_machine_that_slips_between_two_pages_is_shown_all_the_same(
 async def test_listings_that_never_agree_are_an_error(cloud: FakeDigitalOcean, source: LibcloudSource) -> None:
     cloud.page_limit = 50
     for n in range(230):
-        cloud.add(f"dcp-t-tail-{n}", "s-1")
+        cloud.add(f"dcp-t.tail.tail-{n}", "s-1")
     cloud.between_pages = lambda: cloud.machines.pop(next(iter(cloud.machines))) and None
     with pytest.raises(DriverError, match="no two of 4 listings agree"):
         await source.list_all()
@@ -102,7 +103,7 @@ async def test_a_creation_without_an_answer_is_found_and_not_repeated(
 async def test_of_two_machines_of_one_host_the_older_stays(cloud: FakeDigitalOcean, source: LibcloudSource) -> None:
     cloud.delete_s = 0.0
     for _ in range(2):
-        cloud.add("dcp-t-tail-1", "s-1")
+        cloud.add("dcp-t.tail.tail-1", "s-1")
     (shown,) = await source.list_all()
     assert shown.host_id == "tail-1"
     assert [one.id for one in cloud.present()] == ["m-000001"]

@@ -1,7 +1,8 @@
 """Source `libcloud`: machines of any provider that Apache Libcloud knows, known again by their names.
 
 The least that clouds have in common: one machine a call, no client token, no notices. A machine is called
-`OWNER-HOST`, so all machines whose names begin so are ours.
+`OWNER.SOURCE.HOST`, and all machines whose names begin so are ours. None of the three has a point in it, so that no
+owner's machines can be taken for another's.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ class LibcloudSource(AccountSource):
         self._account = account
         own = read_credentials(account.credentials_file, template.name) if account.credentials_file else {}
         self._arguments = {**account.arguments, **own}
-        self._prefix = f"{template.owner}-"
+        self._prefix = f"{template.owner}.{template.name}."
         self._calls: BlockingCalls[NodeDriver] = BlockingCalls(
             template.name,
             self._connect,

@@ -58,10 +58,11 @@ class OpenStackSource(AccountSource):
         call = orders[0].token or orders[0].host_id
         flavor = await self._nova.flavor(machine_type.machine)
         names = [order.host_id for order in orders if not order.carried]
-        refused = await self._settle(await self._of_call(call))
-        there = {host_of(one) for one in await self._of_call(call)}
+        before = await self._of_call(call)
+        refused = await _give_back_refused(self._nova, before, self.name)
+        there = {host_of(one) for one in before}
         creation = _Creation(self._nova, self._clock, self._template, call, machine_type, place, flavor.id)
-        wanted = [name for name in names if name not in there and name not in refused]
+        wanted = [name for name in names if name not in there]
         refused.update(await creation.ask(wanted))
         # Another controller, or an earlier call that was not waited for, may have got it meanwhile.
         there = {host_of(one) for one in await self._of_call(call) if not refusal_of(one, "")} if refused else set()
@@ -75,10 +76,6 @@ class OpenStackSource(AccountSource):
     async def _of_call(self, call: str) -> list[Server]:
         found = await self._nova.servers(name=f"^{call}(-[0-9]+)?$")
         return [one for one in found if is_ours(one, self._template)]
-
-    async def _settle(self, servers: list[Server]) -> dict[str, DriverError]:
-        """Give back what an earlier call of this name was refused, and return that as its answer."""
-        return await _give_back_refused(self._nova, servers, self.name)
 
     def _found(self, server: Server) -> Found:
         return Found(show(server, self._template), str(server["id"]), str(server.get("created", "")))
