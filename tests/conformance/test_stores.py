@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import stores_access
+import stores_costs
 import stores_edge
 import stores_events
 import stores_images
@@ -28,6 +29,7 @@ from dcp.store.database import Database, InlineDatabase, open_database
 
 SUBJECTS = (
     stores_transactions,
+    stores_costs,
     stores_leases,
     stores_events,
     stores_rows,

@@ -55,7 +55,7 @@ def named(word: str, part: str) -> str:
 def _print(found: dict[str, Any]) -> None:
     numbers = ("CHARGED USD", "AMORTISED USD", "HOST HOURS")
     rows = table(*(word.upper() for word in found["by"]), *numbers, numbers=numbers)
-    for row in found["rows"]:
+    for row in found["rows"] if found["by"] else ():
         parts = (named(word, part) for word, part in zip(found["by"], row["key"], strict=True))
         rows.add_row(*parts, *_cells(row))
     total = [Text(cell, style="bold") for cell in _cells(found["total"])]

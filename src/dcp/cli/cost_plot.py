@@ -11,7 +11,7 @@ from dcp.demo.report_svg import LEFT, WIDTH, Plot, linear_axis
 from dcp.hosts.cost.period import PERIODS
 
 COLOURS = ("blue", "amber", "green", "pink", "purple", "sky", "teal", "red")
-OTHERS = "others"
+IDLE, OTHERS = "idle", "others"
 MOST_LABELS = 12
 HEAD = 46
 """Height of title and legend above a plot that stands alone."""
@@ -99,7 +99,8 @@ def _series(found: Found) -> tuple[dict[str, list[float]], list[float], list[flo
 
 
 def _coloured(layers: dict[str, list[float]]) -> list[tuple[str, str]]:
-    return [(name, "dim" if name == OTHERS else COLOURS[number % len(COLOURS)]) for number, name in enumerate(layers)]
+    colours = iter(COLOURS)
+    return [(name, "dim" if name in (IDLE, OTHERS) else next(colours)) for name in layers]
 
 
 def _steps(ends: list[float], values: list[float]) -> list[tuple[float, float]]:
@@ -109,7 +110,7 @@ def _steps(ends: list[float], values: list[float]) -> list[tuple[float, float]]:
 def _name(found: Found, row: Found) -> str:
     parts = [part or "–" for word, part in zip(found["by"], row["key"], strict=True) if word not in PERIODS]
     if parts == ["–"] and "service" in found["by"]:
-        return "idle"
+        return IDLE
     return " ".join(parts) or "all"
 
 

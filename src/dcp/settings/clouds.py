@@ -9,7 +9,7 @@ from dcp.drivers.clouds.providers import provider_fault
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostType, Resources
 from dcp.settings.model import CloudSource
-from dcp.settings.values import LABEL, Cpus, Labels, Memory, Name, Price, refuse_twice
+from dcp.settings.values import LABEL, Cpus, Labels, Memory, MinimumSeconds, Name, Price, refuse_twice
 
 MOST_IN_FLIGHT = 1000
 NAME_LIMIT = 63
@@ -61,6 +61,7 @@ class MachineForm(_Form):
     price_stopped_usd_per_hour: Price = 0.0
     zone_prices: dict[str, Price] = Field(default_factory=dict)
     billing: Billing = Billing.PER_SECOND
+    minimum_s: MinimumSeconds = 60.0
     boot_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.0
     labels: Labels = Field(default_factory=dict)
 
@@ -76,6 +77,7 @@ class MachineForm(_Form):
             billing=self.billing,
             price_stopped_usd_per_hour=self.price_stopped_usd_per_hour,
             initialise=initialise,
+            minimum_s=self.minimum_s,
         )
         return MachineType(host_type, self.machine or self.name, tuple(sorted(self.zone_prices.items())))
 

@@ -178,6 +178,7 @@ def _engines(form: EnginesForm) -> EnginesSourceSettings:
             resources=resources,
             price_usd_per_hour=one.price_usd_per_hour,
             labels=tuple(sorted(labels.items())),
+            minimum_s=0.0,  # it runs already
         )
         hosts.append(EngineHostSettings(one.name, one.engine, one.address, host_type))
     return EnginesSourceSettings(form.name, tuple(hosts), SourceKind(form.billing))
@@ -196,6 +197,8 @@ def _source(form: PrivateForm | FakeCloudForm | EnginesForm | AccountForm, machi
                 price_usd_per_hour=one.price_usd_per_hour,
                 labels=tuple(sorted(one.labels.items())),
                 boot_s=one.boot_s,
+                billing=one.billing,
+                minimum_s=one.minimum_s,
             )
             for one in form.types
         )

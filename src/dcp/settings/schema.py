@@ -12,12 +12,24 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
+from dcp.hosts.model import Billing
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.settings.clouds import ACCOUNT_KINDS, AccountForm
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
-from dcp.settings.values import LABEL, Cpus, Labels, Memory, Name, Price, cpu_millis, memory_bytes, refuse_twice
+from dcp.settings.values import (
+    LABEL,
+    Cpus,
+    Labels,
+    Memory,
+    MinimumSeconds,
+    Name,
+    Price,
+    cpu_millis,
+    memory_bytes,
+    refuse_twice,
+)
 from dcp.settings.warming import WarmingForm
 
 _ENGINE = EngineSettings()
@@ -107,6 +119,8 @@ class TypeForm(_Form):
     cpus: Cpus
     memory: Memory
     price_usd_per_hour: Price = 0.0
+    billing: Billing = Billing.PER_SECOND
+    minimum_s: MinimumSeconds = 60.0
     boot_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.0
     stock: Annotated[int, Field(ge=0)] | None = None
     labels: Labels = Field(default_factory=dict)
@@ -331,6 +345,8 @@ class EngineForm(_Form):
     keep_history_s: Seconds = _ENGINE.keep_history_s
     keep_events: Annotated[int, Field(ge=1000)] = _ENGINE.keep_events
     keep_samples_s: Seconds = _ENGINE.keep_samples_s
+    cost_every_s: Annotated[float, Field(ge=1, le=900)] = _ENGINE.cost_every_s
+    cost_lag_s: Annotated[float, Field(ge=0, le=900)] = _ENGINE.cost_lag_s
     seed: int = _ENGINE.seed
     parallel_calls: Annotated[int, Field(ge=1, le=1000)] = _ENGINE.parallel_calls
 
