@@ -342,6 +342,13 @@ class EngineForm(_Form):
     unreachable_after_s: Seconds = _ENGINE.unreachable_after_s
     engine_lost_after_s: Seconds = _ENGINE.engine_lost_after_s
     stock_memory_s: Seconds = _ENGINE.stock_memory_s
+    quota_memory_s: Seconds = _ENGINE.quota_memory_s
+    denied_memory_s: Seconds = _ENGINE.denied_memory_s
+    shown_within_s: Seconds = _ENGINE.shown_within_s
+    delete_again_s: Seconds = _ENGINE.delete_again_s
+    leak_grace_s: Seconds = _ENGINE.leak_grace_s
+    initialise_limit_s: Seconds = _ENGINE.initialise_limit_s
+    suspect_for_s: Seconds = _ENGINE.suspect_for_s
     keep_history_s: Seconds = _ENGINE.keep_history_s
     keep_events: Annotated[int, Field(ge=1000)] = _ENGINE.keep_events
     keep_samples_s: Seconds = _ENGINE.keep_samples_s
