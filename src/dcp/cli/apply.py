@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from dcp.cli.options import AsJson, Server, State, Token, client
-from dcp.cli.output import count, err, out, print_json, print_warnings, table
+from dcp.cli.output import count, err, out, price_lines, print_json, print_warnings, table
 from dcp.cli.settling import Outcome, wait_until_gone, wait_until_settled
 from dcp.compose import ComposeResult, read
 from dcp.kernel.errors import Conflict
@@ -99,6 +99,8 @@ def _show(preview: dict[str, Any]) -> None:
     for column in rows.columns:
         column.no_wrap = False
     err().print(rows)
+    for line in price_lines(preview.get("prices", [])):
+        err().print(line)
 
 
 def _confirm_apply(preview: dict[str, Any], *, yes: bool) -> None:

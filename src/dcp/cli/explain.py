@@ -8,7 +8,7 @@ from rich.text import Text
 
 from dcp.api.client import Client
 from dcp.cli.options import AsJson, Server, State, Token, client
-from dcp.cli.output import clock_time, count, indented, number, print_json, print_result, table
+from dcp.cli.output import clock_time, count, indented, number, price_lines, print_json, print_result, table
 from dcp.cli.waiting import Patience
 from dcp.images.warming.model import PlannedWarming, Way
 from dcp.kernel.errors import Conflict, NotFound
@@ -171,18 +171,7 @@ def _plan_lines(found: dict[str, Any]) -> Iterable[str]:
     if found["hosts"]:
         hosts, price = count(len(found["hosts"]), "host"), found["price_change_usd_per_hour"]
         yield f"{hosts} more, {price:+.3f} USD per hour, ready in {format_duration(found['ready_in_s'])}"
-        yield from _price_lines(found.get("prices", []))
-
-
-def _price_lines(prices: list[dict[str, Any]]) -> Iterable[str]:
-    """Yield what changes by cluster and source, and the sum."""
-    for one in prices:
-        before, after = one["before_usd_per_hour"], one["after_usd_per_hour"]
-        if before != after:
-            of = f"{one['source']} for {one['cluster']}" if one["cluster"] else one["source"]
-            yield f"  {of}: {before:.3f} → {after:.3f} USD per hour"
-    before, after = (sum(one[f"{when}_usd_per_hour"] for one in prices) for when in ("before", "after"))
-    yield f"  all hosts: {before:.3f} → {after:.3f} USD per hour"
+        yield from price_lines(found.get("prices", []))
 
 
 def _warming_words(one: dict[str, Any]) -> str:

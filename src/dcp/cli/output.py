@@ -160,6 +160,19 @@ def names(values: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in values) or "-"
 
 
+def price_lines(prices: list[dict[str, Any]]) -> Iterable[str]:
+    """Yield what hosts cost an hour: what changes by cluster and source, and the sum."""
+    for one in prices:
+        before, after = one["before_usd_per_hour"], one["after_usd_per_hour"]
+        if before != after:
+            of = f"{one['source']} for {one['cluster']}" if one["cluster"] else one["source"]
+            yield f"  {of}: {before:.3f} → {after:.3f} USD per hour"
+    if not prices:
+        return
+    before, after = (sum(one[f"{when}_usd_per_hour"] for one in prices) for when in ("before", "after"))
+    yield f"  all hosts: {before:.3f} → {after:.3f} USD per hour"
+
+
 def _console(stream: Any) -> Console:
     terminal = stream.isatty()
     width = None if terminal else NO_TERMINAL_WIDTH

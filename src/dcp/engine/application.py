@@ -131,6 +131,11 @@ async def load(context: Context, name: str) -> Loaded | None:
     return await context.database.read(lambda connection: _load(connection, context, name, offers))
 
 
+def load_with(connection: Connection, context: Context, name: str, offers: tuple[Offer, ...]) -> Loaded | None:
+    """Return the snapshot of one application as `connection` sees it."""
+    return _load(connection, context, name, offers)
+
+
 async def current_offers(context: Context) -> tuple[Offer, ...]:
     """Return what every source could give in all, ours included, in order. One that does not answer offers nothing."""
     offers: list[Offer] = []

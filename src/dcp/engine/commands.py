@@ -3,12 +3,14 @@
 A command is acknowledged once it is committed; from then on it survives the controller.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context
 from dcp.engine.images.pinning import SiteResolver, pin, revive
+from dcp.engine.preview import plan_after
+from dcp.hosts.cost.prices import PriceLine
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Conflict, InvalidInput, NotFound, Problem
 from dcp.kernel.events import Event
@@ -30,6 +32,8 @@ class Applied:
     revision: int
     changes: tuple[Change, ...]
     created: bool
+    prices: tuple[PriceLine, ...] = ()
+    """In a dry run: what all hosts cost an hour now and with those that would be asked for, by cluster and source."""
 
 
 async def apply(
@@ -43,7 +47,8 @@ async def apply(
     await _refuse_invalid(context, spec)
     spec = await _pinned(context, spec)
     if dry_run:
-        return await context.database.read(lambda connection: _compare(connection, spec, expected_revision)[0])
+        compared = await context.database.read(lambda connection: _compare(connection, spec, expected_revision)[0])
+        return await _with_prices(context, spec, compared)
     applied = await context.database.write(lambda connection: _apply(connection, context, spec, expected_revision))
     if applied.changes:
         context.wakes.wake("controller")
@@ -80,6 +85,13 @@ async def allow_cut(context: Context, application: str, service: str) -> Service
     await context.database.write(work)
     context.wakes.wake("discovery")
     return key
+
+
+async def _with_prices(context: Context, spec: ApplicationSpec, compared: Applied) -> Applied:
+    if not compared.changes:
+        return compared
+    plan = await plan_after(context, spec.name, lambda connection: _apply(connection, context, spec, None))
+    return replace(compared, prices=plan.prices) if plan else compared
 
 
 async def _pinned(context: Context, spec: ApplicationSpec) -> ApplicationSpec:

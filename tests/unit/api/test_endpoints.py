@@ -25,7 +25,11 @@ async def test_a_dry_run_shows_the_difference_and_changes_nothing(api: httpx.Asy
         ("services.feed", "create"),
         ("services.user", "create"),
     ]
+    assert answer["prices"] == [
+        {"cluster": "", "source": "local", "before_usd_per_hour": 0.0, "after_usd_per_hour": pytest.approx(7.2)}
+    ]
     assert (await api.get(f"{API}/applications")).json() == {"applications": []}
+    assert (await api.get(f"{API}/hosts")).json() == {"hosts": []}
 
 
 async def test_applying_twice_does_nothing_the_second_time(api: httpx.AsyncClient):

@@ -49,6 +49,7 @@ def test_a_dry_run_changes_nothing(dcp: Dcp):
     result = dcp("apply", dcp.file(), "--dry-run")
     assert result.exit_code == 0
     assert "nothing was changed" in result.stdout
+    assert "all hosts: 0.000 → 7.200 USD per hour" in result.stderr
     found = json.loads(dcp("apply", dcp.file(), "--dry-run", "--json").stdout)
     assert (found["dry_run"], found["settled"], len(found["changes"])) == (True, None, 2)
     assert "none yet" in dcp("status").stdout
