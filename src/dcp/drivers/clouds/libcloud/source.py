@@ -54,6 +54,8 @@ class LibcloudSource(AccountSource):
         super().__init__(template, template.limits())
         self._account = account
         own = read_credentials(account.credentials_file, template.name) if account.credentials_file else {}
+        secret_options = own.pop("create", {})
+        self._options = {**account.options, **(secret_options if isinstance(secret_options, dict) else {})}
         self._arguments = {**account.arguments, **own}
         self._prefix = f"{template.owner}.{template.name}."
         self._calls: BlockingCalls[NodeDriver] = BlockingCalls(
@@ -129,7 +131,7 @@ class LibcloudSource(AccountSource):
 
     def _creation(self, host_id: str, machine_type: MachineType, place: Place) -> Callable[[NodeDriver], Any]:
         def create(driver: NodeDriver) -> Any:
-            options = dict(self._account.options)
+            options = dict(self._options)
             if place.zone:
                 options["location"] = NodeLocation(place.zone, place.zone, "", driver)
             size = NodeSize(machine_type.machine, machine_type.machine, 0, 0, 0, 0.0, driver)
