@@ -14,7 +14,7 @@ class LibcloudAccount:
     """Nothing secret."""
     options: Mapping[str, Any] = field(default_factory=dict)
     credentials_file: str = ""
-    """A YAML mapping of further arguments of the driver: its keys and secrets. What stands below `create` is an option."""
+    """A YAML mapping of further arguments of the driver: keys and secrets. Below `create`: options."""
     listing_is_complete: bool = False
     """Somebody vouches for a provider of which it is not known."""
 
