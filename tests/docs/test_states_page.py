@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dcp.hosts import initialising
 from dcp.hosts import states as host_states
+from dcp.hosts.initialising import InitialisationState
 from dcp.hosts.states import HostState
 from dcp.images import states as copy_states
 from dcp.images.states import CopyState
@@ -30,6 +32,7 @@ def _section(title: str) -> dict[str, frozenset[str]]:
     [
         ("Instance", instance_states.TRANSITIONS),
         ("Host", host_states.TRANSITIONS),
+        ("Initialisation", initialising.TRANSITIONS),
         ("Image copy", copy_states.TRANSITIONS),
         ("Image on a host", warming_states.HOST_IMAGE),
         ("Mirror", warming_states.MIRROR),
@@ -43,6 +46,7 @@ def test_the_page_lists_every_state_and_step(title: str, table: dict[StrEnum, fr
 def test_every_state_has_a_row() -> None:
     assert set(instance_states.TRANSITIONS) == set(InstanceState)
     assert set(host_states.TRANSITIONS) == set(HostState)
+    assert set(initialising.TRANSITIONS) == set(InitialisationState)
     assert set(copy_states.TRANSITIONS) == set(CopyState)
     assert set(warming_states.HOST_IMAGE) == set(HostImageState)
     assert set(warming_states.MIRROR) == set(MirrorState)

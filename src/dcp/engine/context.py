@@ -13,7 +13,8 @@ from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
 from dcp.engine.warming.parts import WarmingParts
-from dcp.hosts.ports import HostSource
+from dcp.hosts.initialising import InitialiseLimits
+from dcp.hosts.ports import HostSource, Initialiser
 from dcp.kernel.clock import Clock
 from dcp.orchestration.services.ports import Runtimes
 from dcp.orchestration.traffic.ports import Balancer
@@ -43,6 +44,9 @@ class Context:
     """The registries of the sites; None: no registry is configured."""
     warming: WarmingParts | None = None
     """None where instances have no images: nothing waits for any."""
+    initialiser: Initialiser | None = None
+    """None where no source has bare hosts."""
+    initialise_limits: InitialiseLimits = InitialiseLimits()
     wakes: Wakes = field(default_factory=Wakes)
     unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
     """Errors of workers that are no DcpError: faults in our code, newest last."""

@@ -22,6 +22,8 @@ from dcp.engine.edge import SUBJECT as EDGE
 from dcp.engine.edge import EdgeWorker
 from dcp.engine.images.worker import SUBJECT as IMAGES
 from dcp.engine.images.worker import ImagesWorker
+from dcp.engine.initialising.worker import SUBJECT as INITIALISE
+from dcp.engine.initialising.worker import InitialiseWorker
 from dcp.engine.service import ServiceWorker
 from dcp.engine.sources.worker import SourceWorker
 from dcp.engine.warming.worker import NO_SITE, WarmingWorker
@@ -143,6 +145,7 @@ class Controller:
             COST,
             *((DISCOVERY,) if self._context.settings.discovery else ()),
             *((IMAGES,) if self._context.images else ()),
+            *((INITIALISE,) if self._context.initialiser else ()),
             *self._sites(connection),
             *(f"source/{source.name}" for source in self._context.sources),
             *(f"application/{name}" for name in applications.names(connection)),
@@ -185,6 +188,8 @@ class Controller:
             return CostWorker(self._context)
         if subject == IMAGES and self._context.images is not None:
             return ImagesWorker(self._context, self._context.images)
+        if subject == INITIALISE and self._context.initialiser is not None:
+            return InitialiseWorker(self._context, self._context.initialiser)
         if subject == DISCOVERY and self._context.settings.discovery is not None:
             return DiscoveryWorker(self._context, self._context.settings.discovery)
         if kind == "application":

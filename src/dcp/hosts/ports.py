@@ -1,9 +1,10 @@
 """What dcp asks of a source of hosts."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from dcp.hosts.model import HostOrder, Offer, SourceHost, SourceKind, SourceLimits
+from dcp.hosts.model import Host, HostOrder, Offer, SourceHost, SourceKind, SourceLimits
 from dcp.kernel.errors import DriverError
 
 Refusals = Mapping[str, DriverError]
@@ -54,4 +55,31 @@ class StoppingSource(Protocol):
 
     async def start(self, host_ids: tuple[str, ...]) -> Refusals:
         """Ask to switch hosts on again. What runs is success; OutOfStock where the source has no room for it now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InitNews:
+    """What a run says about one of its hosts."""
+
+    host_id: str
+    phase: str
+    """In which it is, or ended."""
+    ended: bool = False
+    failed_words: str = ""
+    """Why it failed; empty: it did not."""
+    log: str = ""
+    """Of one that failed: the end of what was said."""
+
+
+class Initialiser(Protocol):
+    """Makes bare hosts ready for containers."""
+
+    def run(self, batch: tuple[Host, ...]) -> AsyncIterator[InitNews]:
+        """Apply everything to the hosts, side by side, and tell news as it comes; one `ended` for each host.
+
+        What is applied already changes nothing. Each phase of a host is bounded in time. Raises DriverError where the
+        run as a whole failed: the hosts that did not end by then failed with its words. A caller that stops iterating
+        or is cancelled ends the run; what it began on a host may be half done.
+        """
         ...

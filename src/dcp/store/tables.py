@@ -165,6 +165,30 @@ refusals = Table(
 )
 """What sources refused lately; a newer refusal of the same replaces the older one."""
 
+initialisations = Table(
+    "initialisations",
+    metadata,
+    Column("host_id", NAME, primary_key=True),
+    Column("state", NAME, nullable=False),
+    Column("since", SECONDS, nullable=False),
+    Column("phase", NAME, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", SECONDS, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+initialisation_logs = Table(
+    "initialisation_logs",
+    metadata,
+    Column("host_id", NAME, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("at", SECONDS, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+"""Of tries that failed: the end of what was said."""
+
 addresses = Table(
     "addresses",
     metadata,

@@ -15,7 +15,7 @@ from dcp.hosts.view import EngineLook, SourceView, is_there
 from dcp.kernel.errors import DriverError
 from dcp.orchestration.scaling.removals import idle_hosts
 from dcp.orchestration.services.suspects import suspect_hosts
-from dcp.store import hosts, instances, refusals
+from dcp.store import hosts, initialisations, instances, refusals
 
 A_DAY_S = 86400.0
 MAY_BE_OFF = frozenset({HostState.STOPPING, HostState.STOPPED, HostState.STARTING})
@@ -108,6 +108,7 @@ class Looker:
             engines={host.id: engines[host.id] for host in mine if host.id in engines},
             engine_lost_after_s=settings.engine_lost_after_s,
             shown_within_s=settings.shown_within_s,
+            initialised=initialisations.looks(connection),
             initialise_limit_s=settings.initialise_limit_s,
             suspects=suspect_hosts(instances.failed_places(connection, now - settings.suspect_for_s), live),
             suspect_for_s=settings.suspect_for_s,

@@ -119,6 +119,25 @@ def _hosts() -> None:
         sa.Column("until", SECONDS, nullable=False),
     )
     op.create_table(
+        "initialisations",
+        sa.Column("host_id", NAME, primary_key=True),
+        sa.Column("state", NAME, nullable=False),
+        sa.Column("since", SECONDS, nullable=False),
+        sa.Column("phase", NAME, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", SECONDS, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "initialisation_logs",
+        sa.Column("host_id", NAME, primary_key=True),
+        sa.Column("attempt", sa.Integer, primary_key=True),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+    )
+    op.create_table(
         "addresses",
         sa.Column("address", NAME, primary_key=True),
         sa.Column("site", NAME, nullable=False),

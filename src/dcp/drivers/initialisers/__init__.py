@@ -1,0 +1,1 @@
+"""What makes bare hosts ready: Ansible, and a fake."""
