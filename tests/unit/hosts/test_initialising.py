@@ -21,6 +21,7 @@ from dcp.kernel.states import IllegalTransition
 
 NOW = 1000.0
 WANTED, RUNNING = InitialisationState.WANTED, InitialisationState.RUNNING
+LIMITS = InitialiseLimits()
 BARE = HostType("c1", Resources(1000, 1 << 30), initialise=True)
 
 
@@ -35,7 +36,7 @@ def row(name: str, state: InitialisationState = WANTED, **changes: object) -> In
 def decide(
     hosts: list[str],
     rows: list[Initialisation],
-    limits: InitialiseLimits = InitialiseLimits(),
+    limits: InitialiseLimits = LIMITS,
     under_way: frozenset[str] = frozenset(),
     runs: int = 0,
 ) -> InitialiseDecision:
