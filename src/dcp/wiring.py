@@ -20,6 +20,7 @@ from dcp.kernel.clock import Clock
 from dcp.kernel.errors import InvalidInput, Problem, Unavailable
 from dcp.orchestration.services.ports import OneRuntime, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
+from dcp.settings.clouds import ACCOUNT_KINDS
 from dcp.settings.model import (
     CloudSource,
     EnginesSourceSettings,
@@ -51,6 +52,9 @@ DRIVERS = {
     "source/openstack": "dcp.drivers.clouds.openstack",
 }
 
+EXTRAS = ACCOUNT_KINDS
+"""Drivers whose libraries come with an extra of the same name."""
+
 
 @runtime_checkable
 class Closable(Protocol):
@@ -66,7 +70,10 @@ def load(name: str, drivers: Mapping[str, str] = DRIVERS) -> Any:
     try:
         return import_module(drivers[name])
     except ImportError as error:
+        kind = name.partition("/")[2]
         hint = "is dcp installed with everything that this driver needs?"
+        if kind in EXTRAS:
+            hint = f"install it with pip install 'dcp[{kind}]'"
         raise Unavailable(f"driver {name} cannot be loaded: {error}", hint=hint) from error
 
 

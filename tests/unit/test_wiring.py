@@ -1,5 +1,8 @@
 """What a configuration is wired to."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ask_source import ask
@@ -84,3 +87,15 @@ def test_every_driver_can_be_loaded(name: str):
 def test_a_driver_that_cannot_be_loaded_is_named_with_the_cause():
     with pytest.raises(Unavailable, match=r"driver source/x cannot be loaded: No module named 'dcp.drivers.x'"):
         load("source/x", {"source/x": "dcp.drivers.x"})
+
+
+def test_a_cloud_without_its_library_says_which_extra_has_it():
+    with pytest.raises(Unavailable, match=r"pip install 'dcp\[openstack\]'"):
+        load("source/openstack", {"source/openstack": "no_such_library"})
+
+
+def test_reading_settings_loads_no_cloud_library():
+    libraries = "('libcloud', 'openstack', 'alibabacloud_ecs20140526', 'boto3')"
+    program = f"import sys, dcp.settings.read, dcp.wiring; print([one for one in {libraries} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
