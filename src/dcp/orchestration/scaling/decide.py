@@ -90,6 +90,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
             service.outdated,
             service.failures,
             snapshot.now,
+            _displaced(snapshot, service),
         )
         for service in snapshot.services
     }
@@ -186,6 +187,12 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
     if not asks:
         return HostPlan(Placement((), ()), ())
     return place_with_new_hosts(asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed)
+
+
+def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> frozenset[str]:
+    """Instances on hosts that have to be empty by some time."""
+    leaving = {host.id for host in snapshot.hosts if host.leave_by is not None}
+    return frozenset(one.id for one in service.instances if one.host_id in leaving)
 
 
 def _failed_on(snapshot: ApplicationSnapshot, name: str) -> frozenset[str]:

@@ -1,10 +1,11 @@
 """How many instances of one service to add and to remove now: towards its target, after failures, on a changed file.
 
 A failed instance is replaced after a back-off that doubles; a changed specification replaces instances a few at a
-time, new ones first unless the file says otherwise.
+time, new ones first unless the file says otherwise. What is on a host that has to be empty soon is replaced all at
+once, the new ones always first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcp.orchestration.services.model import Instance, RestartCondition, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
@@ -35,9 +36,15 @@ def decide_replacement(
     outdated: frozenset[str],
     failures: tuple[Instance, ...],
     now: float,
+    displaced: frozenset[str] = frozenset(),
 ) -> Replacement:
-    """Return additions and removals that bring `instances` (not ended) to `target` current ones."""
+    """Return additions and removals that bring `instances` (not ended) to `target` current ones.
+
+    `displaced` names those that are on a host which has to be empty soon.
+    """
     staying = [i for i in instances if not i.leave_reason and i.state not in LEAVING]
+    if displaced and (step := _relocate(spec, target, staying, displaced, failures, now)):
+        return step
     newcomers = _newcomers(staying)
     wanted = [i for i in staying if i not in newcomers]
     old = tuple(i for i in wanted if i.id in outdated)
@@ -54,6 +61,31 @@ def decide_replacement(
     if missing == 0:
         return Replacement()
     return _with_back_off(spec, missing, failures, now)
+
+
+def _relocate(
+    spec: ServiceSpec,
+    target: int,
+    staying: list[Instance],
+    displaced: frozenset[str],
+    failures: tuple[Instance, ...],
+    now: float,
+) -> Replacement | None:
+    """Add what the displaced ones leave missing; let each of them go as soon as enough others serve."""
+    going = [i for i in staying if i.id in displaced]
+    if not going:
+        return None
+    kept = [i for i in staying if i.id not in displaced]
+    idle = [i for i in going if not _serves(i)]
+    spare = max(0, sum(map(_serves, staying)) - target)
+    leaving = (*idle, *(i for i in going if _serves(i)))[: len(idle) + spare]
+    missing = target - len(kept)
+    added = _with_back_off(spec, missing, failures, now) if missing > 0 else Replacement()
+    return replace(added, remove=len(leaving), removable=leaving, remove_reason="displaced")
+
+
+def _serves(instance: Instance) -> bool:
+    return instance.state == InstanceState.SERVING and instance.serving_at is not None
 
 
 def _newcomers(staying: list[Instance]) -> list[Instance]:

@@ -116,3 +116,36 @@ def test_on_failure_accepts_a_clean_end() -> None:
     clean = tuple(replace(i, reason="completed") for i in some(1, InstanceState.FAILED))
     assert decide(1, (), failures=clean, spec=spec).hold == "completed"
     assert decide(1, (), failures=some(1, InstanceState.FAILED), spec=spec).add == 1
+
+
+def serving(instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    return tuple(replace(one, serving_at=NOW - 5) for one in instances)
+
+
+def relocate(target: int, instances: tuple[Instance, ...], displaced: set[str]) -> Replacement:
+    return decide_replacement(SPEC, target, instances, frozenset(), (), NOW, frozenset(displaced))
+
+
+def test_what_is_on_a_leaving_host_is_replaced_all_at_once_and_leaves_last() -> None:
+    old, kept = serving(some(3)), serving(some(2, first=3))
+    displaced = {one.id for one in old}
+    first = relocate(5, (*old, *kept), displaced)
+    assert (first.add, first.remove) == (3, 0)
+    coming = some(3, InstanceState.STARTING, first=5)
+    assert relocate(5, (*old, *kept, *coming), displaced) == Replacement(remove_reason="displaced")
+    partly = relocate(5, (*old, *kept, *serving(some(2, first=5)), coming[2]), displaced)
+    assert (partly.add, partly.remove, partly.remove_reason) == (0, 2, "displaced")
+    assert {one.id for one in partly.removable} <= displaced
+    assert relocate(5, (*old, *kept, *serving(some(3, first=5))), displaced).remove == 3
+
+
+def test_what_does_not_serve_yet_leaves_a_leaving_host_at_once() -> None:
+    idle = some(1, InstanceState.STARTING)
+    found = relocate(2, (*idle, *serving(some(1, first=1))), {"feed-0"})
+    assert (found.add, found.remove, found.removable) == (1, 1, idle)
+
+
+def test_a_lower_target_lets_those_on_leaving_hosts_go_first() -> None:
+    old, kept = serving(some(2)), serving(some(2, first=2))
+    found = relocate(2, (*old, *kept), {one.id for one in old})
+    assert (found.add, found.remove) == (0, 2)
