@@ -122,7 +122,7 @@ async def test_both_hold_their_share(start: Start, outside: Outside) -> None:
 
     async def even() -> bool:
         found = await owners(second.context.database)  # type: ignore[arg-type]
-        return sorted(found.values()) == [3, 3]
+        return sorted(found.values()) == [3, 4]
 
     await until(even)
     assert max(outside.runtime.starts.values()) == 1
