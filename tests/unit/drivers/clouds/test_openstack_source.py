@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cloud_server import MovingClock
+from dcp.drivers.clouds.account import Found, one_of_each
 from dcp.drivers.clouds.openstack import OpenStackSource, make
-from dcp.drivers.clouds.openstack.servers import host_of, metadata
+from dcp.drivers.clouds.openstack.servers import host_of, metadata, show
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import HostOrder, HostType, Resources, SourceHostState
 from dcp.hosts.ports import StoppingSource
@@ -235,3 +236,24 @@ def test_a_name_without_a_number_that_fits_is_nobody() -> None:
     assert host_of({**server, "name": "call-1"}) == "own-0"
     assert host_of({**server, "name": "call-1-101"}) == "uuid-1"
     assert host_of({**server, "name": "renamed"}) == "uuid-1"
+
+
+def test_a_refused_server_on_its_way_out_is_no_host_any_more() -> None:
+    told = {"metadata": metadata(TEMPLATE, "call-1", "small", ["own-1"]), "name": "call-1", "id": "uuid-1"}
+    refused = {**told, "status": "ERROR", "fault": {"message": "No valid host was found."}}
+    assert (show(refused, TEMPLATE).host_id, type(show(refused, TEMPLATE).refusal)) == ("own-1", OutOfStock)
+    assert show({**refused, "OS-EXT-STS:task_state": "deleting"}, TEMPLATE).host_id == "uuid-1"
+    assert show({**told, "status": "ACTIVE", "OS-EXT-STS:task_state": "deleting"}, TEMPLATE).host_id == "own-1"
+    ran = show({**refused, "OS-SRV-USG:launched_at": "2026-01-01T00:00:00"}, TEMPLATE)
+    assert (ran.refusal, ran.state) == (None, SourceHostState.RUNNING)
+
+
+def test_of_two_servers_the_one_that_can_run_is_kept() -> None:
+    plain = {"metadata": metadata(TEMPLATE, "call-1", "small", ["own-1"]), "name": "call-1"}
+    refused = {**plain, "id": "a", "status": "ERROR", "fault": {"message": "No valid host was found."}}
+    leaving = {**plain, "id": "b", "status": "ACTIVE", "OS-EXT-STS:task_state": "deleting"}
+    servers = [refused, leaving, {**plain, "id": "c", "status": "BUILD"}, {**plain, "id": "d", "status": "ACTIVE"}]
+    found = [Found(show(one, TEMPLATE), one["id"], f"2026-01-0{number}") for number, one in enumerate(servers, 1)]
+    kept, twins = one_of_each(found)
+    assert [one.machine for one in kept] == ["c"]
+    assert [one.machine for one in twins] == ["d", "a", "b"]
