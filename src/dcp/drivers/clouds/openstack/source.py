@@ -19,10 +19,10 @@ from dcp.hosts.ports import Refusals
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DriverError, OutOfStock, QuotaReached
 
-PLACED_WITHIN_S = 15.0
+PLACED_WITHIN_S = 8.0
 """The scheduler is waited for so long. It needs a second or two; what it refuses later the listing shows."""
 LOOK_EVERY_S = 1.0
-CREATE_LIMIT_S = 40.0
+CREATE_LIMIT_S = 25.0
 """No further part of a call is begun after this time; what is left is asked for by the next call."""
 LIMITS_KEPT_S = 5.0
 
