@@ -19,8 +19,7 @@ from dcp.store.tables import host_spans, instances
 CURSOR = "cost_accrued_until_ms"
 
 _columns = host_spans.c
-_OPEN = select(host_spans).where(_columns.host_id == bindparam("host"), _columns.until_ms.is_(None))
-_LAST = select(func.max(_columns.number)).where(_columns.host_id == bindparam("host"))
+_LAST = select(host_spans).where(_columns.host_id == bindparam("host")).order_by(_columns.number.desc()).limit(1)
 _ADD = insert(host_spans)
 _CLOSE = (
     update(host_spans)
@@ -67,9 +66,10 @@ def follow(connection: Connection, before: Host | None, after: Host, at: float |
     """Close and open spans as the change asks for; `at` is when, by default when the host entered its state."""
     if not decisions.needs_look(before, after):
         return
-    found = connection.execute(_OPEN, {"host": after.id}).one_or_none()
-    span = _span(found) if found else None
-    number = span.number if span else int(connection.execute(_LAST, {"host": after.id}).scalar() or 0)
+    found = connection.execute(_LAST, {"host": after.id}).one_or_none()
+    last = _span(found) if found else None
+    span = last if last and last.until_ms is None else None
+    number = last.number if last else 0
     at_ms = max(to_ms(after.changed_at if at is None else at), counters.peek(connection, CURSOR))
     ended, begun = decisions.follow(span, before, after, at_ms, number + 1)
     if ended:

@@ -338,3 +338,17 @@ def test_an_empty_host_is_switched_off_kept_and_switched_on_again() -> None:
     assert decide(starting, listed=off).start == (starting,)
     assert after(decide(starting, listed=running)) == [HostState.READY]
     assert after(decide(replace(starting, changed_at=NOW - 61), listed=off)) == [HostState.FAILED]
+
+
+def test_a_spot_price_is_taken_over_while_nothing_else_changes() -> None:
+    dearer = replace(shown(SourceHostState.RUNNING), price_usd_per_hour=0.3)
+    (step,) = decide(host(HostState.READY, reason="ready"), listed=(dearer,)).steps
+    assert (step.after, step.reason, step.changes["reason"]) == (HostState.READY, "repriced", "ready")
+    assert step.changes["host_type"].price_usd_per_hour == 0.3
+
+
+def test_a_host_whose_next_call_is_due_keeps_its_price_until_that_was_answered() -> None:
+    dearer = replace(shown(SourceHostState.RUNNING), price_usd_per_hour=0.3)
+    releasing = host(HostState.RELEASING)
+    decision = decide(releasing, listed=(dearer,))
+    assert (decision.steps, decision.delete) == ((), (releasing,))

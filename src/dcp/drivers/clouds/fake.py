@@ -87,8 +87,13 @@ class FakeCloud:
 
         await self._store.change(withdraw)
 
-    def set_price(self, type_name: str, price_usd_per_hour: float) -> None:
-        """Change the price of a type, for offers and for machines that run."""
+    def set_price(self, type_name: str, price_usd_per_hour: float, variant: str | None = None) -> None:
+        """Change the price of a type, or of one of its places, for offers and for machines that run."""
+        if variant is not None:
+            place = self._places[type_name][variant]
+            priced = replace(place.variant, price_usd_per_hour=price_usd_per_hour)
+            self._places[type_name][variant] = replace(place, variant=priced)
+            return
         self._types[type_name] = replace(self._types[type_name], price_usd_per_hour=price_usd_per_hour)
 
     def set_stock(self, type_name: str, variant: str, stock: int | None) -> None:

@@ -49,10 +49,11 @@ def repriced(host: Host, seen: SourceHost | None) -> HostStep | None:
     words = f"now ${price:g} an hour, was ${kind.price_usd_per_hour:g}"
     changes = {
         "host_type": replace(kind, price_usd_per_hour=price),
+        "reason": host.reason,
         "attempts": host.attempts,
         "not_before": host.not_before,
     }
-    return HostStep(host, host.state, host.reason, words, changes=changes)
+    return HostStep(host, host.state, "repriced", words, changes=changes)
 
 
 def price_lines(held: Iterable[Host], new: Iterable[Host]) -> tuple[PriceLine, ...]:

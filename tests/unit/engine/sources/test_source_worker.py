@@ -15,7 +15,7 @@ from dcp.hosts.states import HostState
 from dcp.kernel.clock import LoopClock
 from dcp.orchestration.services.ports import OneRuntime
 from dcp.simulation.virtual_time import run_virtual
-from dcp.store import events, hosts, leases, refusals
+from dcp.store import events, hosts, leases, refusals, spans
 from dcp.store.database import InlineDatabase
 
 SMALL = HostType("small", Resources(1000, 1 << 30), price_usd_per_hour=0.1, boot_s=3.0)
@@ -169,5 +169,27 @@ def test_a_stopped_host_that_there_is_no_room_for_is_replaced() -> None:
         world.cloud.faults.sold_out_places.add(("small", "a"))
         await world.step()
         assert await world.states() == {"cloud-1": HostState.FAILED}
+
+    play(scenario)
+
+
+def test_a_new_price_is_charged_from_when_the_source_shows_it() -> None:
+    async def scenario(world: World) -> None:
+        await world.begin(wanted(1))
+        await world.step()
+        await world.clock.sleep(5.0)
+        await world.step()
+        assert (await world.states())["cloud-1"] == HostState.READY
+        await world.clock.sleep(95.0)
+        world.cloud.set_price("small", 0.4, "a")
+        await world.step()
+        await world.step()
+        assert await world.reasons("host/cloud-1") == ["asked", "ready", "repriced"]
+        open_and_closed = await world.database.read(lambda connection: spans.within(connection, 0, 10**14))
+        assert [(one.price_nano_usd_per_hour, one.until_ms is None) for one in open_and_closed] == [
+            (100_000_000, False),
+            (400_000_000, True),
+        ]
+        assert open_and_closed[1].from_ms - open_and_closed[0].anchor_ms == 100_000
 
     play(scenario)

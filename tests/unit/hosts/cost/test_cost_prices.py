@@ -28,7 +28,8 @@ def test_a_price_that_changes_while_the_host_is_held_is_taken_over() -> None:
     step = repriced(HOST, seen)
     assert step is not None
     assert step.after == HostState.READY
-    assert step.changes == {"host_type": replace(TYPE, price_usd_per_hour=0.25), "attempts": 2, "not_before": 0.0}
+    dearer = replace(TYPE, price_usd_per_hour=0.25)
+    assert step.changes == {"host_type": dearer, "reason": "", "attempts": 2, "not_before": 0.0}
 
 
 @pytest.mark.parametrize("price", [None, 0.1])
