@@ -92,6 +92,7 @@ def play(scenario: Callable[[World], Awaitable[None]], private: int) -> None:
             assert list(world.context.unexpected) == []
         finally:
             await end_all({controller} | (asyncio.all_tasks() - before - {asyncio.current_task()}))
+            world.database.close()
 
     run_virtual(work())
 

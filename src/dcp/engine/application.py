@@ -148,7 +148,13 @@ async def current_offers(context: Context) -> tuple[Offer, ...]:
 
 
 async def _in_all(source: HostSource) -> tuple[Offer, ...]:
-    """What is free plus what is ours: the ledger, not the source, says how much of it is spoken for already."""
+    """What is free plus what is ours: the ledger, not the source, says how much of it is spoken for already.
+
+    A source without bounds is not listed for it: plans are made often, and clouds count how often they are asked.
+    """
+    unbounded = await source.offers()
+    if all(offer.available is None for offer in unbounded):
+        return unbounded
     while True:
         listed = await source.list_all()
         offers = await source.offers()

@@ -140,7 +140,9 @@ class _Run:
         ended_s = self._clock.now() - self._began if ended else None
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        return await self._result(served=served, ended_s=ended_s)
+        result = await self._result(served=served, ended_s=ended_s)
+        self._database.close()
+        return result
 
     def _context(self, fuse: Fuse) -> Context:
         return Context(

@@ -119,7 +119,9 @@ class SourceWorker:
         now = self._context.clock.now()
 
         def work(connection: Connection) -> tuple[Host, ...]:
-            refusals.remember(connection, memory)
+            if memory:
+                refusals.expire(connection, now)
+                refusals.remember(connection, memory)
             return write_steps(connection, steps, now)
 
         return await self._context.write_under(lease, work)

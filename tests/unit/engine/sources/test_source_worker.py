@@ -70,7 +70,11 @@ def wanted(number: int) -> Host:
 
 def play(scenario: Callable[[World], Awaitable[None]]) -> None:
     async def work() -> None:
-        await scenario(World())
+        world = World()
+        try:
+            await scenario(world)
+        finally:
+            world.database.close()
 
     run_virtual(work())
 
