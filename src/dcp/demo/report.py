@@ -75,7 +75,7 @@ def _figures(recording: Recording, outcome: Outcome) -> str:
         ("recovered after", recovery, "until the slow ratio stays under 1%", _good(outcome.recovery_s is not None)),
         ("slow ratio, peak", f"{outcome.slow_ratio_peak:.0%}", f"slow: over {outcome.slow_threshold_ms:g} ms", ""),
         ("instances", f"{before} → {peak} → {after}", "before, peak, after", _good(before == after)),
-        ("cost", f"${outcome.cost_usd:.4f}", "hosts, while held", ""),
+        ("cost", f"${outcome.cost_usd:.4f}", "hosts, as charged", ""),
         ("orphan processes", orphans, "after the end", _good(outcome.orphan_processes == 0)),
     )
     return (
