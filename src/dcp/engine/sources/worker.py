@@ -14,7 +14,7 @@ from dcp.engine.sources.writing import write_steps
 from dcp.hosts.answers import MemoryTimes, back_off_s, remembered, settle
 from dcp.hosts.creation import AskingView, decide_asking, new_calls, repeated_calls
 from dcp.hosts.decide import SourceDecision, decide_hosts
-from dcp.hosts.model import Host, Offer, SourceHost
+from dcp.hosts.model import Host, Offer, SourceHost, SourceKind
 from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
 from dcp.hosts.states import HostState
@@ -26,6 +26,9 @@ from dcp.store.leases import Lease
 
 SETTLED = frozenset({HostState.READY, HostState.CORDONED, HostState.INITIALISING, HostState.STOPPED})
 """States that last: a source whose hosts are all in one of them is looked at less often."""
+
+PRIVATE_MEMORY_S = 5.0
+"""A private source says what is free, so a refusal is only the race of two plans; no cloud host is bought for it long."""
 
 
 class SourceWorker:
@@ -188,7 +191,10 @@ class SourceWorker:
 
     def _times(self) -> MemoryTimes:
         settings = self._context.settings
-        return MemoryTimes(settings.stock_memory_s, settings.quota_memory_s, settings.denied_memory_s)
+        stock_s = settings.stock_memory_s
+        if self._source.kind is SourceKind.PRIVATE:
+            stock_s = min(stock_s, PRIVATE_MEMORY_S)
+        return MemoryTimes(stock_s, settings.quota_memory_s, settings.denied_memory_s)
 
     def _append(self, connection: Connection, new: list[Event]) -> None:
         events.append(connection, self._context.clock.now(), new)
