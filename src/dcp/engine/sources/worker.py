@@ -28,7 +28,7 @@ SETTLED = frozenset({HostState.READY, HostState.CORDONED, HostState.INITIALISING
 """States that last: a source whose hosts are all in one of them is looked at less often."""
 
 PRIVATE_MEMORY_S = 5.0
-"""A private source says what is free, so a refusal is only the race of two plans; no cloud host is bought for it long."""
+"""A private source says what is free, so a refusal is only the race of two plans; no cloud host is bought for long."""
 
 
 class SourceWorker:
