@@ -7,6 +7,7 @@ documentation says. Everything else, machines, tags, listings and their pages, i
 
 import asyncio
 import re
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+from xml.etree import ElementTree
 
 import aiohttp
 from aiohttp import web
@@ -47,6 +49,14 @@ class Ec2Cloud:
         self.refused: Counter[str] = Counter()
         self.launched: list[str] = []
         """Every machine that was ever made."""
+        self.lost = 0
+        """Calls that had their effect and were left without an answer."""
+        self.lag_s = 0.0
+        """Machines of a launch whose answer is lost are shown only so long after they were made."""
+        self.repeated = 0
+        """Launches that were answered again by their client token."""
+        self.last_launch: frozenset[tuple[str, str]] = frozenset()
+        """The parameters of the last launch, as they came."""
         self.page: int | None = None
         self.lost_answers: Callable[[str], bool] = lambda _: False
         """Whether a call that has had its effect is left without an answer."""
@@ -55,6 +65,7 @@ class Ec2Cloud:
         self._moto = moto_url
         self._orders: dict[str, deque[web.Response]] = defaultdict(deque)
         self._places: dict[str, Place] = {}
+        self._hidden_until: dict[str, float] = {}
         self._tokens: dict[str, Answered] = {}
         self._launching = asyncio.Lock()
 
@@ -101,24 +112,27 @@ class Ec2Cloud:
         if self.throttled(action):
             self.refused[action] += 1
             return failure("RequestLimitExceeded", 503, "Request limit exceeded.")
+        lost = self.lost_answers(action)
         if action == "RunInstances":
             async with self._launching:
-                answer = await self._run_instances(form, request)
+                answer = await self._run_instances(form, request, lost=lost)
         else:
             answer = await self._forward(form, request)
-        if self.lost_answers(action):
-            assert request.transport is not None
-            request.transport.abort()
+        if lost:
+            self.lost += 1
+            if request.transport is not None:
+                request.transport.abort()
         return answer
 
-    async def _run_instances(self, form: dict[str, str], request: web.Request) -> web.Response:
+    async def _run_instances(self, form: dict[str, str], request: web.Request, *, lost: bool) -> web.Response:
         token = form["ClientToken"]
-        parameters = frozenset(form.items())
+        self.last_launch = parameters = frozenset(form.items())
         if (before := self._tokens.get(token)) is not None:
             if before.parameters != parameters:
                 return failure("IdempotentParameterMismatch", 400, "the token was used with other parameters")
             if not any(one in self._places for one in before.made):
                 return failure("IdempotentInstanceTerminated", 400, "the instances of this token are terminated")
+            self.repeated += 1
             return _xml(before.body)
         place = (form.get("Placement.AvailabilityZone", ""), form["InstanceType"])
         count = min(int(form["MaxCount"]), self.left(place))
@@ -132,6 +146,8 @@ class Ec2Cloud:
             assert len(made) == count
             self._tokens[token] = Answered(parameters, answer.text, made)
             self._places.update(dict.fromkeys(made, place))
+            if lost:
+                self._hidden_until.update(dict.fromkeys(made, time.monotonic() + self.lag_s))
             self.launched.extend(made)
         return answer
 
@@ -144,7 +160,22 @@ class Ec2Cloud:
         if form["Action"] == "TerminateInstances" and found.status == 200:
             for name in re.findall(r"<instanceId>(i-[0-9a-f]+)</instanceId>", text):
                 self._places.pop(name, None)
+        if form["Action"] == "DescribeInstances" and self.lag_s:
+            now = time.monotonic()
+            text = _without(text, {name for name, until in self._hidden_until.items() if now < until})
         return _xml(text, status=found.status)
+
+
+def _without(text: str, hidden: set[str]) -> str:
+    """Return a listing that does not show these machines yet."""
+    if not any(name in text for name in hidden):
+        return text
+    ElementTree.register_namespace("", SPACE)
+    root = ElementTree.fromstring(text)
+    for machines in root.findall(".//{*}instancesSet"):
+        for one in [one for one in machines if one.findtext("{*}instanceId") in hidden]:
+            machines.remove(one)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def failure(code: str, status: int, words: str) -> web.Response:

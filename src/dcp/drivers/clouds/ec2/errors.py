@@ -14,8 +14,9 @@ from botocore.exceptions import (
 
 from dcp.kernel.errors import AccessDenied, DriverError, OutOfStock, QuotaReached, Rejected, Throttled
 
-THROTTLED_S = 2.0
-"""EC2 does not say how long to wait. Buckets of calls are filled again at a few calls each second."""
+THROTTLED_S = 1.0
+"""EC2 does not say how long to wait. By its documentation two RunInstances and some twenty listings are added to the
+account's buckets each second."""
 
 TOKEN_USED = frozenset({"IdempotentInstanceTerminated", "IdempotentParameterMismatch"})
 """The call of this client token was made before: its machines are gone, or it was made with other settings."""
