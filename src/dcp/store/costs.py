@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, func, insert, select, update
 
 from dcp.hosts.cost.model import BUCKET_S, Amount, Entry, to_ms, to_usd
 from dcp.kernel.errors import Stale
@@ -26,6 +27,8 @@ _ADD_TO = (
     .values({name: _columns[name] + bindparam(f"b_{name}") for name in _SUMS})
 )
 _SPENT = select(_totals[0]).where(_columns.at_s >= bindparam("since"), _columns.cluster == bindparam("cluster"))
+_SPENT_UP_TO: WeakKeyDictionary[Engine, dict[str, tuple[int, int, int]]] = WeakKeyDictionary()
+"""By database and cluster: the cursor and the begin of what was last asked for, and its sum; valid for that cursor."""
 _EARLIEST = select(func.min(_columns.at_s))
 
 
@@ -79,10 +82,17 @@ def earliest_s(connection: Connection) -> int | None:
 def spent_usd(connection: Connection, cluster: str, since: float) -> float:
     """Return what the hosts of a cluster were charged since `since`, up to the last accrual.
 
-    From the quarter of an hour that `since` lies in: spent is never less than it was.
+    From the quarter of an hour that `since` lies in: spent is never less than it was. Asked again before the next
+    accrual it costs one small read: plans ask all the time, and a month has many entries.
     """
     bucket = to_ms(since) // 1000 // BUCKET_S * BUCKET_S
-    return to_usd(int(connection.execute(_SPENT, {"since": bucket, "cluster": cluster}).scalar_one()))
+    cursor = counters.peek(connection, spans.CURSOR)
+    kept = _SPENT_UP_TO.setdefault(connection.engine, {})
+    found = kept.get(cluster)
+    if found is None or found[:2] != (cursor, bucket):
+        nano_usd = int(connection.execute(_SPENT, {"since": bucket, "cluster": cluster}).scalar_one())
+        found = kept[cluster] = (cursor, bucket, nano_usd)
+    return to_usd(found[2])
 
 
 def _key(entry: Entry) -> tuple[Any, ...]:

@@ -171,3 +171,12 @@ def test_spent_is_by_cluster_and_since(ledger: Ledger) -> None:
         for since in (0, 900, 1000, 3599, 3600)
     }
     assert spent == {0: 3.6, 900: pytest.approx(2.7), 1000: pytest.approx(2.7), 3599: pytest.approx(0.9), 3600: 0.0}
+
+
+def test_spent_follows_each_accrual(ledger: Ledger) -> None:
+    ledger.host()
+    found = []
+    for until in (900, 1800, 1800.5):
+        ledger.enter(until)
+        found += [asyncio.run(ledger.database.read(lambda c: costs.spent_usd(c, "a", START))) for _ in range(2)]
+    assert found == [0.9, 0.9, 1.8, 1.8, 1.8005, 1.8005]
