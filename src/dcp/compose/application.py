@@ -18,7 +18,7 @@ from dcp.compose.translate import translate
 from dcp.compose.yaml_text import Path, Value, parse_yaml
 from dcp.kernel.errors import InvalidInput, Problem
 from dcp.orchestration.services.model import ApplicationSpec, Dependency, DependencyCondition, ServiceSpec
-from dcp.orchestration.services.validate import NAME_LENGTH, problems_of
+from dcp.orchestration.services.validate import NAME, NAME_LENGTH, problems_of
 
 PROJECT_NAME = "COMPOSE_PROJECT_NAME"
 PROFILES = "COMPOSE_PROFILES"
@@ -85,7 +85,15 @@ class _Reader:
         if models and not specs:
             words = "every service has a profile, and none of these is active"
             self._findings.error(("services",), words, f"name one with --profile or in {PROFILES}")
-        return ApplicationSpec(name, tuple(self._connected(spec, models, active) for spec in specs))
+        connected = tuple(self._connected(spec, models, active) for spec in specs)
+        return ApplicationSpec(name, connected, self._cluster(filled.get("x-dcp")))
+
+    def _cluster(self, own: Value) -> str:
+        stated = own.get("cluster", "") if isinstance(own, dict) else own
+        if own is None or (isinstance(stated, str) and (not stated or NAME.fullmatch(stated))):
+            return stated or ""
+        self._findings.error(("x-dcp", "cluster"), "is not a name", "lower-case letters, digits, - and _")
+        return ""
 
     def _filled(self, value: Value, path: Path) -> Value:
         """Return `value` with variables replaced, in values but not in keys."""

@@ -38,6 +38,8 @@ FILE_KEYS = (
     _left_out("version", "Compose itself ignores it", "remove it"),
     _left_out("networks", "a service that uses another network than `default` is refused", "remove it"),
     _left_out("volumes", "each host makes its volumes when they are needed, with its engine's own driver"),
+    _honoured("x-dcp", "what is said of the application as a whole"),
+    _honoured("x-dcp.cluster", "the business line whose hosts it uses; hosts of others are not touched"),
     _honoured("secrets", "values that services get as files"),
     _honoured("secrets.*.file", "a text file beside the Compose file, read when the file is applied"),
     _honoured("secrets.*.environment", "a variable of the caller, read when the file is applied"),

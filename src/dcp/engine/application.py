@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
+from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, open_to
 from dcp.hosts.creation import places_left
 from dcp.hosts.model import Host, Offer, SourceHost
 from dcp.hosts.ports import HostSource
@@ -22,7 +23,7 @@ from dcp.orchestration.scaling.warming import WarmingSnapshot
 from dcp.orchestration.services.decide import HOST_GONE
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
-from dcp.store import applications, counters, events, hosts, instances, plans, refusals, samples, warming
+from dcp.store import applications, costs, counters, events, hosts, instances, plans, refusals, samples, warming
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
@@ -198,13 +199,28 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         gone_services=tuple(instance for instance in mine if instance.service not in names),
         hosts=known,
         host_instances=every,
-        offers=tuple(_still_free(offer, known, memory, now) for offer in offers),
+        offers=open_to(
+            application.spec.cluster,
+            (_still_free(offer, known, memory, now) for offer in offers),
+            context.settings.access,
+        ),
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
         warming=_warming(connection, context, application.spec),
+        allowance=_allowance(connection, context, application.spec.cluster, known),
     )
     return Loaded(application, rows, snapshot)
+
+
+def _allowance(connection: Connection, context: Context, name: str, known: tuple[Host, ...]) -> Allowance:
+    cluster = context.settings.cluster(name)
+    if cluster is None:
+        return UNBOUNDED
+    spent = 0.0
+    if cluster.hard_cap_usd_per_month is not None:
+        spent = costs.spent_usd(connection, name, month_began(context.clock.now()))
+    return allowance_of(cluster, known, spent)
 
 
 def _warming(connection: Connection, context: Context, spec: ApplicationSpec) -> WarmingSnapshot | None:
@@ -290,7 +306,8 @@ def _window(connection: Connection, context: Context, key: ServiceKey) -> tuple[
 def _complaints(plan: ApplicationPlan) -> dict[str, Event]:
     said: dict[str, Event] = {}
     for hold in plan.holds:
-        subject = f"service/{plan.application}/{hold.service}"
+        kind, name = ("service", f"{plan.application}/{hold.service}") if hold.service else ("application", "")
+        subject = f"{kind}/{name or plan.application}"
         said[f"{hold.service}:{hold.reason}"] = Event(subject, hold.reason, hold.words)
     for unplaced in plan.unplaced:
         numbers = {refusal.reason: refusal.hosts for refusal in unplaced.refusals}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dcp.hosts.clusters import Cluster, SourceAccess
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.addresses import AddressRange
@@ -69,6 +70,15 @@ class EngineSettings:
     """Breaks ties between equal hosts."""
     parallel_calls: int = 32
     """Driver calls that one worker has under way at most."""
+
+    clusters: tuple[Cluster, ...] = ()
+    """Bounds of clusters; one that is not named has none."""
+    access: tuple[SourceAccess, ...] = ()
+    """Which clusters may use which source; a source that is not named is open to all."""
+
+    def cluster(self, name: str) -> Cluster | None:
+        """Return the bounds of a cluster, if it has any."""
+        return next((cluster for cluster in self.clusters if cluster.name == name), None)
 
     def service_address(self, site: str = "") -> str:
         """Return where an instance of `site` reaches every service."""

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.cost.prices import price_lines
 from dcp.hosts.model import Host, Offer, Resources
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
-from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
+from dcp.orchestration.scaling.hosts_wanted import HostPlan, NewHost, place_with_new_hosts
 from dcp.orchestration.scaling.model import (
     ApplicationView,
     Direction,
@@ -76,6 +77,8 @@ class ApplicationSnapshot:
     last_plan: int
     warming: WarmingSnapshot | None = None
     """None: nothing is known of images, and nothing waits for any."""
+    allowance: Allowance = UNBOUNDED
+    """What the application's cluster may still ask for."""
 
 
 def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
@@ -98,7 +101,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
     host_plan, replaces = _place(snapshot, replacements), ""
     if move := _move(snapshot, decisions, replacements):
         host_plan, replaces = move.host_plan, move.instance_id
-    hosts = tuple(PlannedHost(_requested(new.host_id, new.offer, snapshot.now), new.why) for new in host_plan.new_hosts)
+    hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in host_plan.new_hosts)
     planned = tuple(
         replace(one, instance=replace(one.instance, replaces=replaces))
         for one in _instances(snapshot, plan_id, host_plan, targets, replacements)
@@ -112,7 +115,10 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         hosts=hosts,
         instances=planned,
         removals=_removals(snapshot, replacements),
-        holds=tuple(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
+        holds=(
+            *(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
+            *_spending(snapshot, host_plan),
+        ),
         unplaced=host_plan.placement.unplaced,
         warming=plan_warmings(
             snapshot.warming,
@@ -186,7 +192,9 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
     )
     if not asks:
         return HostPlan(Placement((), ()), ())
-    return place_with_new_hosts(asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed)
+    return place_with_new_hosts(
+        asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed, snapshot.allowance
+    )
 
 
 def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> frozenset[str]:
@@ -237,13 +245,17 @@ def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:
     there: dict[str, list[Instance]] = {}
     for instance in snapshot.host_instances:
         there.setdefault(instance.host_id, []).append(instance)
-    usable = [host for host in snapshot.hosts if host.state in USABLE | TAKEN_BACK and host.leave_by is None]
+    usable = [host for host in snapshot.hosts if _is_usable(host, snapshot.spec.cluster)]
     if snapshot.warming is None:
         return tuple(_candidate(host, there.get(host.id, [])) for host in usable)
     images = snapshot.warming.images_by_host()
     return tuple(
         replace(_candidate(host, there.get(host.id, [])), images=images.get(host.id, frozenset())) for host in usable
     )
+
+
+def _is_usable(host: Host, cluster: str) -> bool:
+    return host.state in USABLE | TAKEN_BACK and host.leave_by is None and host.cluster == cluster
 
 
 def _candidate(host: Host, instances: list[Instance]) -> Candidate:
@@ -266,15 +278,17 @@ def _candidate(host: Host, instances: list[Instance]) -> Candidate:
     )
 
 
-def _requested(host_id: str, offer: Offer, now: float) -> Host:
+def _requested(new: NewHost, snapshot: ApplicationSnapshot) -> Host:
+    offer, now = new.offer, snapshot.now
     return Host(
-        id=host_id,
+        id=new.host_id,
         source=offer.source,
         kind=offer.kind,
         host_type=offer.host_type,
         state=HostState.REQUESTED,
         requested_at=now,
         changed_at=now,
+        cluster=snapshot.spec.cluster,
     )
 
 
@@ -347,3 +361,9 @@ def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacem
 
 def _holds(name: str, replacement: Replacement) -> tuple[Hold, ...]:
     return (Hold(name, replacement.hold, replacement.hold_words),) if replacement.hold else ()
+
+
+def _spending(snapshot: ApplicationSnapshot, host_plan: HostPlan) -> tuple[Hold, ...]:
+    """Going over a soft cap holds nothing up, but is said."""
+    words = snapshot.allowance.over_soft_cap([new.offer for new in host_plan.new_hosts]) if host_plan.new_hosts else ""
+    return (Hold("", "soft-cap", words),) if words else ()

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, Resources, SourceKind
 from dcp.scheduling.filters import unmet_constraint
 from dcp.scheduling.model import Ask, Candidate
@@ -24,10 +25,12 @@ class Filled:
         return sum(ask.count for ask in self.asks)
 
 
-def fill_new_hosts(asks: Sequence[Ask], offers: Sequence[Offer]) -> tuple[Filled, ...]:
+def fill_new_hosts(
+    asks: Sequence[Ask], offers: Sequence[Offer], allowance: Allowance = UNBOUNDED
+) -> tuple[Filled, ...]:
     """Return new hosts for `asks`: private offers in their order while they help, then the cloud by price per instance.
 
-    Takes no more of an offer than it has; what fits on no offer is left over. Each host holds at least one instance.
+    Takes no more of an offer than it has, and no more than is allowed; what fits on no offer is left over. Each host holds at least one instance.
     `asks` name different services.
     """
     private = [offer for offer in offers if offer.kind is SourceKind.PRIVATE]
@@ -37,12 +40,17 @@ def fill_new_hosts(asks: Sequence[Ask], offers: Sequence[Offer]) -> tuple[Filled
     left = list(asks)
     for choice in (*((offer,) for offer in private), cloud):
         while left:
-            stocked = [offer for offer in choice if offer.available is None or used[offer] < offer.available]
+            stocked = [
+                offer
+                for offer in choice
+                if (offer.available is None or used[offer] < offer.available) and allowance.permits(offer)
+            ]
             best = _cheapest([host for offer in stocked if (host := fill(offer, left))])
             if best is None:
                 break
             filled.append(best)
             used[best.offer] += 1
+            allowance = allowance.less((best.offer,))
             left = _without(left, best)
     return tuple(filled)
 

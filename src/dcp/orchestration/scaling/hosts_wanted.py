@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, Resources, SourceKind
 from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts
 from dcp.scheduling.explain import describe, explain
@@ -41,6 +42,7 @@ def place_with_new_hosts(
     offers: tuple[Offer, ...],
     last_host: int,
     seed: int,
+    allowance: Allowance = UNBOUNDED,
 ) -> HostPlan:
     """Return a placement on the hosts that are there and on as few new ones as are reasonable.
 
@@ -51,8 +53,8 @@ def place_with_new_hosts(
     if len({ask.service for ask in asks}) < len(asks):
         raise ValueError("two asks name the same service")
     if any(ask.not_on for ask in asks):
-        return _place_elsewhere_first(asks, candidates, offers, last_host, seed)
-    return _place(asks, candidates, offers, last_host, seed)
+        return _place_elsewhere_first(asks, candidates, offers, last_host, seed, allowance)
+    return _place(asks, candidates, offers, last_host, seed, allowance)
 
 
 def _place_elsewhere_first(
@@ -61,17 +63,18 @@ def _place_elsewhere_first(
     offers: tuple[Offer, ...],
     last_host: int,
     seed: int,
+    allowance: Allowance,
 ) -> HostPlan:
     """Leave hosts out where a private one can be had instead; nothing is bought only because a start failed."""
     private = tuple(offer for offer in offers if offer.kind is SourceKind.PRIVATE)
-    first = _place(asks, candidates, private, last_host, seed)
+    first = _place(asks, candidates, private, last_host, seed, allowance)
     left = tuple(replace(ask, not_on=frozenset()) for ask in _remaining(asks, first.placement))
     if not left:
         return first
     new = {host.host_id: host.offer for host in first.new_hosts}
     hosts = (*candidates, *(candidate_of(offer, name) for name, offer in new.items()))
     there = _with(first.placement.assignments, asks, hosts)
-    second = _place(left, there, _left(offers, new), last_host + len(new), seed)
+    second = _place(left, there, _left(offers, new), last_host + len(new), seed, allowance.less(new.values()))
     assignments = _in_order(asks, (*first.placement.assignments, *second.placement.assignments))
     return HostPlan(Placement(assignments, second.placement.unplaced), (*first.new_hosts, *second.new_hosts))
 
@@ -82,16 +85,17 @@ def _place(
     offers: tuple[Offer, ...],
     last_host: int,
     seed: int,
+    allowance: Allowance,
 ) -> HostPlan:
     first = place(asks, candidates, seed)
     if not first.unplaced:
         return HostPlan(first, ())
     remaining = _remaining(asks, first)
-    filled = fill_new_hosts(remaining, offers)
+    filled = fill_new_hosts(remaining, offers, allowance)
     new, second = _place_on_new(remaining, filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
     there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
-    unplaced = _unplaced(asks, assignments, there, _left(offers, new), seed)
+    unplaced = _unplaced(asks, assignments, there, _left(offers, new), seed, allowance.less(new.values()))
     loads = _by_host(second)
     new_hosts = tuple(NewHost(name, offer, _why(offer, loads[name], offers)) for name, offer in new.items())
     return HostPlan(Placement(assignments, unplaced), new_hosts)
@@ -177,6 +181,7 @@ def _unplaced(
     hosts: tuple[Candidate, ...],
     offers: tuple[Offer, ...],
     seed: int,
+    allowance: Allowance,
 ) -> tuple[Unplaced, ...]:
     """Explain what still fits nowhere, on the hosts as they will be, and why no source helps."""
     placed = Counter(assignment.service for assignment in assignments)
@@ -185,7 +190,7 @@ def _unplaced(
     for ask in asks:
         if placed[ask.service] < ask.count:
             refusal = explain(fleet, ask, ask.count - placed[ask.service])
-            words = f"{refusal.words}; new hosts: {_why_not(ask, offers) or 'there is no source'}"
+            words = f"{refusal.words}; new hosts: {_why_not(ask, offers, allowance) or 'there is no source'}"
             found.append(replace(refusal, words=words))
     return tuple(found)
 
@@ -211,7 +216,7 @@ def _why(offer: Offer, counts: Counter[str], offers: tuple[Offer, ...]) -> str:
     )
 
 
-def _why_not(ask: Ask, offers: tuple[Offer, ...]) -> str:
+def _why_not(ask: Ask, offers: tuple[Offer, ...], allowance: Allowance) -> str:
     """Say in words, for every offer, why it gives no host for one more instance of `ask`."""
     said: list[str] = []
     for offer in offers:
@@ -221,6 +226,8 @@ def _why_not(ask: Ask, offers: tuple[Offer, ...]) -> str:
             said.append(f"no {name} is left")
         elif unmet:
             said.append(f"{name} is ruled out by {unmet}")
+        elif ask.resources.fits_in(offer.host_type.resources) and (bound := allowance.against(offer)):
+            said.append(f"{name}: {bound}")
         else:
             said.append(f"{name} is too small ({describe(offer.host_type.resources)})")
     return ", ".join(said)

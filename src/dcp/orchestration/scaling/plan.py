@@ -41,7 +41,10 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Something that was not done although it is wanted: `reason` is a code (`no-room`, `crash-loop`, …)."""
+    """Something that was not done although it is wanted: `reason` is a code (`no-room`, `crash-loop`, …).
+
+    Without a service it is said of the whole plan.
+    """
 
     service: str
     reason: str

@@ -48,6 +48,8 @@ def difference(old: ApplicationSpec | None, new: ApplicationSpec) -> tuple[Chang
             changes += _changes(before[service.name], service)
         else:
             changes.append(Change(f"services.{service.name}", "", _summary(service), Effect.CREATE))
+    if old is not None and old.cluster != new.cluster:
+        changes.append(Change("x-dcp.cluster", old.cluster, new.cluster, Effect.REPLACE))
     kept = {service.name for service in new.services}
     for name, service in before.items():
         if name not in kept:

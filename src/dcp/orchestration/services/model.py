@@ -161,6 +161,8 @@ class ApplicationSpec:
 
     name: str
     services: tuple[ServiceSpec, ...]
+    cluster: str = ""
+    """The business line whose hosts it uses."""
 
     def service(self, name: str) -> ServiceSpec:
         """Return the service called `name`; KeyError if there is none."""
