@@ -255,6 +255,8 @@ class HostShape(Shape):
     engine: str
     variant: str
     leave_by: float | None
+    cluster: str
+    since: float
 
     @classmethod
     def of(cls, summary: HostSummary) -> Self:
@@ -272,6 +274,8 @@ class HostShape(Shape):
             engine=summary.engine,
             variant=summary.variant,
             leave_by=summary.leave_by,
+            cluster=summary.cluster,
+            since=summary.since,
         )
 
 

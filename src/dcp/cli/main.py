@@ -23,6 +23,7 @@ VERBS = {
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),
     "hosts": ("dcp.cli.hosts:app", "List hosts and what runs on them; cordon, drain and take back single ones."),
+    "leases": ("dcp.cli.leases:leases", "Show which cluster has which hosts, since when, until when, at what price."),
     "cost": ("dcp.cli.cost:cost", "Show what hosts cost, by service, source, day and more."),
     "events": ("dcp.cli.explain:events", "Show what happened, and why."),
     "plan": ("dcp.cli.explain:plan", "Show what would change now, or a plan that was applied."),

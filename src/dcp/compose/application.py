@@ -89,10 +89,15 @@ class _Reader:
         return ApplicationSpec(name, connected, self._cluster(filled.get("x-dcp")))
 
     def _cluster(self, own: Value) -> str:
-        stated = own.get("cluster", "") if isinstance(own, dict) else own
-        if own is None or (isinstance(stated, str) and (not stated or NAME.fullmatch(stated))):
-            return stated or ""
-        self._findings.error(("x-dcp", "cluster"), "is not a name", "lower-case letters, digits, - and _")
+        if own is None:
+            return ""
+        stated = own.get("cluster") if isinstance(own, dict) else own
+        if isinstance(own, dict) and stated in (None, ""):
+            return ""
+        if isinstance(own, dict) and isinstance(stated, str) and NAME.fullmatch(stated):
+            return stated
+        at = ("x-dcp", "cluster") if isinstance(own, dict) else ("x-dcp",)
+        self._findings.error(at, "is not the name of a cluster", "write x-dcp: {cluster: NAME} at the top")
         return ""
 
     def _filled(self, value: Value, path: Path) -> Value:

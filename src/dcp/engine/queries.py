@@ -50,6 +50,8 @@ class HostSummary:
     engine: str
     variant: str
     leave_by: float | None
+    cluster: str
+    since: float
 
 
 def services(connection: Connection) -> tuple[ServiceSummary, ...]:
@@ -111,6 +113,8 @@ def host_list(connection: Connection) -> tuple[HostSummary, ...]:
             engine=host.engine,
             variant=host.variant,
             leave_by=host.leave_by,
+            cluster=host.cluster,
+            since=host.requested_at,
         )
         for host in hosts.current(connection)
     )

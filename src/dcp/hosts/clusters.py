@@ -65,9 +65,8 @@ class Allowance:
         if offer.kind is SourceKind.CLOUD and self.cloud_hosts < 1:
             return f"the quota of cloud hosts {who} is used up"
         if price > self.usd_per_hour + _ROUNDING:
-            return (
-                f"${price:g} an hour would exceed the hard cap {who}: ${max(0.0, self.usd_per_hour):g} an hour is left"
-            )
+            left = max(0.0, self.usd_per_hour)
+            return f"${price:g} an hour would exceed the hard cap {who}: ${left:g} an hour is left"
         if price > self.usd_per_hour_by_month + _ROUNDING:
             left = max(0.0, self.usd_per_hour_by_month)
             return f"${price:g} an hour would exceed the monthly cap {who} within a day: ${left:g} an hour is left"

@@ -9,7 +9,7 @@ from dcp.drivers.clouds.providers import provider_fault
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostType, Resources
 from dcp.settings.model import CloudSource
-from dcp.settings.values import LABEL, Cpus, Labels, Memory, MinimumSeconds, Name, Price, refuse_twice
+from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, MinimumSeconds, Name, Price, refuse_twice
 
 MOST_IN_FLIGHT = 1000
 NAME_LIMIT = 63
@@ -94,6 +94,7 @@ class CloudForm(_Form):
     engine: Annotated[str, AfterValidator(_with_address)] = ""
     address: Literal["private", "public"] = "private"
     site: Annotated[str, Field(pattern=LABEL)] | None = None
+    clusters: Clusters = Field(default_factory=list)
     in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 32
     list_every_s: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 2.0
     initialise: bool = False
@@ -240,6 +241,7 @@ class Ec2Form(CloudForm):
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     profile: str = ""
     credentials_file: str = ""
+    clusters: Clusters = Field(default_factory=list)
     in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 40
     batch: Annotated[int, Field(ge=1, le=100)] = 100
     instance_profile: str = ""

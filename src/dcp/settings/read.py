@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from dcp.compose.yaml_text import Document, parse_yaml
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
+from dcp.hosts.clusters import SourceAccess
 from dcp.hosts.model import HostType, Resources, SourceKind
 from dcp.kernel.errors import InvalidInput, Problem
 from dcp.orchestration.discovery.model import Limits
@@ -93,6 +94,8 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         site_addresses=tuple(sorted(form.balancer.site_addresses.items())),
         discovery=_discovery(form),
         underlay=_address_ranges(form.runtime),
+        clusters=tuple(one.cluster() for one in form.clusters),
+        access=tuple(SourceAccess(one.name, tuple(one.clusters)) for one in form.sources if one.clusters),
         **form.engine.model_dump(),
     )
     return Settings(

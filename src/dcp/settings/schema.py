@@ -16,10 +16,12 @@ from dcp.hosts.model import Billing
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.settings.clouds import ACCOUNT_KINDS, AccountForm
+from dcp.settings.clusters import ClusterForm
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
 from dcp.settings.values import (
     LABEL,
+    Clusters,
     Cpus,
     Labels,
     Memory,
@@ -105,6 +107,7 @@ class PrivateForm(_Form):
 
     name: Name
     kind: Literal["private"]
+    clusters: Clusters = Field(default_factory=list)
     hosts: Annotated[int, Field(ge=1, le=100_000)]
     cpus: CpusOrAuto = None
     memory: MemoryOrAuto = None
@@ -131,6 +134,7 @@ class FakeCloudForm(_Form):
 
     name: Name
     kind: Literal["fake-cloud"]
+    clusters: Clusters = Field(default_factory=list)
     types: Annotated[list[TypeForm], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -165,6 +169,7 @@ class EnginesForm(_Form):
 
     name: Name
     kind: Literal["engines"]
+    clusters: Clusters = Field(default_factory=list)
     billing: Literal["private", "cloud"] = "private"
     hosts: Annotated[list[EngineHostForm], Field(min_length=1)]
 
@@ -370,6 +375,7 @@ class SettingsForm(_Form):
     time_scale: Annotated[float, Field(ge=1, le=10_000)] = 1.0
     timing: TimingForm = TimingForm()
     sources: Annotated[list[SourceForm], Field(min_length=1)] = Field(default_factory=default_sources)
+    clusters: Annotated[list[ClusterForm], BeforeValidator(lambda value: value or [])] = Field(default_factory=list)
     balancer: BalancerForm = Field(default_factory=BalancerForm)
     runtime: RuntimeForm = RuntimeForm()
     registry: RegistryForm = RegistryForm()
@@ -381,6 +387,7 @@ class SettingsForm(_Form):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SettingsForm":
         refuse_twice([source.name for source in self.sources], "source")
+        refuse_twice([cluster.name for cluster in self.clusters], "cluster")
         inside, outside = self.runtime.ports, self.balancer.internal_ports
         if inside[0] <= outside[1] and outside[0] <= inside[1]:
             raise ValueError("runtime.ports and balancer.internal_ports overlap; each port can have one owner")

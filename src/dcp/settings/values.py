@@ -47,5 +47,7 @@ Cpus = Annotated[int, BeforeValidator(cpu_millis)]
 Memory = Annotated[int, BeforeValidator(memory_bytes)]
 Name = Annotated[str, AfterValidator(_name)]
 Labels = dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, BeforeValidator(_label_value)]]
+Clusters = list[Name]
+"""Clusters that may use something; empty: all."""
 Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 MinimumSeconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]

@@ -108,3 +108,11 @@ def test_a_host_is_cordoned_drained_and_used_again(shop: Dcp):
     assert shop("hosts", "uncordon", "local-1").stdout == "local-1 is ready: is used again\n"
     assert shop("hosts", "drain", "local-1", "--within", "soon").exit_code == 2
     assert shop("hosts", "cordon", "local-99").exit_code == 2
+
+
+def test_leases_say_who_has_what(shop: Dcp):
+    held = json.loads(shop("leases", "--json").stdout)["leases"]
+    assert {"local-3"} <= {one["id"] for one in held}
+    assert {(one["cluster"], one["source"], one["kind"]) for one in held} == {("", "local", "private")}
+    assert "local-3" in shop("leases").stdout
+    assert shop("leases", "--cluster", "news").stdout.strip() == "no hosts are lent"

@@ -27,6 +27,8 @@ def test_its_examples_are_valid():
     assert isinstance(cloud, FakeCloudSource)
     assert cloud.stock == (("small", 10),)
     assert cloud.types[0].boot_s == 20
+    (news,) = settings.engine.clusters
+    assert (news.name, news.max_cloud_hosts, news.hard_cap_usd_per_hour) == ("news", 50, 40)
 
 
 def test_every_key_of_the_models_stands_in_it():
@@ -45,6 +47,8 @@ def test_every_setting_of_the_engine_can_be_told():
         "discovery",
         "advertise_address",
         "site_addresses",
+        "clusters",
+        "access",
     }
     assert set(EngineForm.model_fields) == {field.name for field in fields(EngineSettings)} - elsewhere
 

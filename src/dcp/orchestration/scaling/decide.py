@@ -198,8 +198,9 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
 
 
 def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> frozenset[str]:
-    """Instances on hosts that have to be empty by some time."""
-    leaving = {host.id for host in snapshot.hosts if host.leave_by is not None}
+    """Instances on hosts that have to be empty by some time, or are no longer the application's."""
+    own = snapshot.spec.cluster
+    leaving = {host.id for host in snapshot.hosts if host.leave_by is not None or host.cluster != own}
     return frozenset(one.id for one in service.instances if one.host_id in leaving)
 
 

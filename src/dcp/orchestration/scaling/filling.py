@@ -30,7 +30,8 @@ def fill_new_hosts(
 ) -> tuple[Filled, ...]:
     """Return new hosts for `asks`: private offers in their order while they help, then the cloud by price per instance.
 
-    Takes no more of an offer than it has, and no more than is allowed; what fits on no offer is left over. Each host holds at least one instance.
+    Takes no more of an offer than it has, and no more than is allowed; what fits on no offer is left over. Each host
+    holds at least one instance.
     `asks` name different services.
     """
     private = [offer for offer in offers if offer.kind is SourceKind.PRIVATE]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from dcp.hosts.clusters import Cluster, allowance_of
 from dcp.hosts.model import Host, HostType, Offer, Resources, SourceKind
 from dcp.hosts.states import HostState
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS, Sample
@@ -196,3 +197,26 @@ def test_the_old_one_leaves_once_the_new_one_serves() -> None:
     plan = decide_application(with_user_in_the_cloud(serving))
     assert [(removal.instance_id, removal.reason) for removal in plan.removals] == [("user-3", "moved")]
     assert plan.instances == ()
+
+
+def test_hosts_of_another_cluster_are_not_used_and_new_ones_carry_the_cluster() -> None:
+    mine = replace(SPEC, cluster="news")
+    plan = decide_application(snapshot(spec=mine))
+    assert {one.instance.host_id for one in plan.instances} <= {one.host.id for one in plan.hosts}
+    assert {one.host.cluster for one in plan.hosts} == {"news"}
+    assert len(plan.instances) == len(RUNNING), "what runs on hosts of another cluster is replaced"
+    assert not plan.removals, "the new ones first"
+
+
+def test_a_plan_over_the_soft_cap_is_made_and_said() -> None:
+    left = allowance_of(Cluster("", soft_cap_usd_per_hour=0.001), HOSTS, 0.0)
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800, allowance=left))
+    assert any(one.host.source == "cloud" for one in plan.hosts)
+    assert [hold.reason for hold in plan.holds] == ["soft-cap"]
+
+
+def test_a_plan_inside_the_hard_cap_leaves_the_rest_unplaced_with_words() -> None:
+    left = allowance_of(Cluster("", max_cloud_hosts=0), HOSTS, 0.0)
+    plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800, allowance=left))
+    assert {one.host.source for one in plan.hosts} == {"private"}
+    assert any("quota of cloud hosts" in one.words for one in plan.unplaced)
