@@ -70,6 +70,8 @@ class InitNews:
     """Why it failed; empty: it did not."""
     log: str = ""
     """Of one that failed: the end of what was said."""
+    changed: int = 0
+    """Of one that ended well: how many steps changed something."""
 
 
 class Initialiser(Protocol):

@@ -143,7 +143,7 @@ class InitialiseWorker:
             after = initialisations.change(connection, row, self._after(row, news, now))
             if not news.ended:
                 continue
-            told.append(_event(host, row, after, now))
+            told.append(_event(host, row, after, news, now))
             ended |= {host.source} if after.state != InitialisationState.WANTED else set()
             if news.failed_words:
                 text = news.log or news.failed_words
@@ -164,9 +164,9 @@ def _in_phase(row: Initialisation, phase: str) -> Initialisation:
     return replace(row, phase=phase)
 
 
-def _event(host: Host, row: Initialisation, after: Initialisation, now: float) -> Event:
+def _event(host: Host, row: Initialisation, after: Initialisation, news: InitNews, now: float) -> Event:
     if after.state == InitialisationState.DONE:
-        return Event(host.subject, "initialised", f"everything was applied in {now - row.since:.1f} s")
+        return Event(host.subject, "initialised", f"applied in {now - row.since:.1f} s, {news.changed} changes")
     if after.state == InitialisationState.FAILED:
         return Event(host.subject, "initialise-failed", f"in phase {after.phase or 'start'}: {after.words}")
     wait_s = after.not_before - now

@@ -1,0 +1,99 @@
+"""The files of one run: inventory, playbook, variables and environment. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dcp.hosts.model import Host
+
+OWN_PHASE = "own-roles"
+DONE_TASK = "done | ready"
+LIMITS_S = {"connect": 120.0, "packages": 600.0, "system": 120.0, "engine": 600.0, "exporter": 300.0, OWN_PHASE: 900.0}
+"""How long a host may be in each phase."""
+ROLES = Path(__file__).parent / "roles"
+
+
+@dataclass(frozen=True, slots=True)
+class AnsibleChoice:
+    """How hosts are reached and what is applied."""
+
+    user: str = "root"
+    port: int = 22
+    key: str = ""
+    """File of the private key; empty: what SSH finds by itself."""
+    host_keys: str = "accept-new"
+    """`accept-new` remembers the key of a host that is seen for the first time; `known` refuses it."""
+    roles_path: str = ""
+    roles: tuple[str, ...] = ()
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    limits_s: Mapping[str, float] = field(default_factory=lambda: dict(LIMITS_S))
+
+
+def inventory(batch: tuple[Host, ...], choice: AnsibleChoice) -> dict[str, Any]:
+    """Return the hosts and how each is reached; an `ssh://` engine says it for its host."""
+    return {"all": {"hosts": {host.id: _reach(host, choice) for host in batch}}}
+
+
+def playbook(choice: AnsibleChoice) -> list[dict[str, Any]]:
+    """Return the one play: every host goes at its own pace."""
+    own = [{"name": f"own | {role}", "import_role": {"name": role}} for role in choice.roles]
+    tasks: list[dict[str, Any]] = [{"name": "dcp", "import_role": {"name": "dcp_host"}}]
+    if own:
+        tasks.append({"name": "own roles", "timeout": int(choice.limits_s[OWN_PHASE]), "block": own})
+    tasks.append({"name": DONE_TASK, "ping": {}})
+    return [{"name": "dcp", "hosts": "all", "gather_facts": False, "strategy": "free", "tasks": tasks}]
+
+
+def variables(choice: AnsibleChoice) -> dict[str, Any]:
+    """Return what roles are told."""
+    limits = {name: max(1, int(seconds)) for name, seconds in choice.limits_s.items()}
+    return {**choice.vars, "dcp_limits": limits}
+
+
+def environment(folder: Path, known_hosts: Path, choice: AnsibleChoice) -> dict[str, str]:
+    """Return the environment of the run: nothing of the user's own Ansible configuration applies."""
+    strict = "accept-new" if choice.host_keys == "accept-new" else "yes"
+    known = [f"-o UserKnownHostsFile={known_hosts}"] if choice.host_keys == "accept-new" else []
+    arguments = [f"-o StrictHostKeyChecking={strict}", *known, "-o BatchMode=yes", "-o ConnectTimeout=10"]
+    arguments += [
+        "-o ServerAliveInterval=5",
+        "-o ServerAliveCountMax=3",
+        "-o ControlMaster=auto",
+        "-o ControlPersist=30s",
+    ]
+    return {
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_ROLES_PATH": ":".join([str(ROLES), *([choice.roles_path] if choice.roles_path else [])]),
+        "ANSIBLE_SSH_ARGS": " ".join(arguments),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "c"),
+        "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_RETRIES": "3",
+        "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def phase_of(role: str, task: str) -> str:
+    """Return the phase of a task by its role and name."""
+    if task == DONE_TASK:
+        return "done"
+    return task.partition(" | ")[0] if role == "dcp_host" else OWN_PHASE
+
+
+def _reach(host: Host, choice: AnsibleChoice) -> dict[str, Any]:
+    url = urlsplit(host.engine)
+    over_ssh = url.scheme == "ssh"
+    reach: dict[str, Any] = {
+        "ansible_host": host.address,
+        "ansible_user": (url.username if over_ssh else None) or choice.user,
+        "ansible_port": (url.port if over_ssh else None) or choice.port,
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "dcp_host_id": host.id,
+        "dcp_site": host.site,
+    }
+    return reach | ({"ansible_ssh_private_key_file": choice.key} if choice.key else {})
