@@ -1,8 +1,8 @@
 """Bare Debian machines: a tree made by debootstrap, and for each machine namespaces of its own with its own sshd.
 
 A machine is one process: everything in it ends with it, and it ends with the process that runs the test. Its root is
-an overlay that is mounted inside its mount namespace, so nothing is left to unmount, whatever happens. The packages that
-the role installs lie in the tree's own cache of packages: machines have no way out.
+an overlay that is mounted inside its mount namespace, so nothing is left to unmount, whatever happens. The packages
+that the role installs lie in the tree's own cache of packages: machines have no way out.
 """
 
 import fcntl

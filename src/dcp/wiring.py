@@ -6,6 +6,7 @@ cost nothing where it is not used, and one that cannot be loaded is reported by 
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +15,7 @@ from dcp.engine.images.sites import ImageSites, SiteRegistry
 from dcp.engine.registry.configuration import upload_secret
 from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.warming.parts import WarmingParts
-from dcp.hosts.ports import HostSource
+from dcp.hosts.ports import HostSource, Initialiser
 from dcp.images.access.model import AccountKind
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import InvalidInput, Problem, Unavailable
@@ -30,6 +31,7 @@ from dcp.settings.model import (
     Settings,
     SiteSettings,
     Source,
+    StaticSource,
 )
 from dcp.store.database import Database
 from dcp.store.edge import StoredEdge
@@ -44,6 +46,8 @@ DRIVERS = {
     "tokens": "dcp.drivers.tokens",
     "source/engines": "dcp.drivers.clouds.engines",
     "mirrors": "dcp.drivers.mirrors.http",
+    "initialiser/ansible": "dcp.drivers.initialisers.ansible",
+    "source/static": "dcp.drivers.clouds.static",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
     "source/ec2": "dcp.drivers.clouds.ec2",
@@ -94,6 +98,8 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         token_server=token_server,
         images=make_image_sites(settings.registry, clock, token_server),
         warming=make_warming(settings, token_server),
+        initialiser=make_initialiser(settings, state, clock),
+        initialise_limits=settings.initialise_limits,
     )
 
 
@@ -212,8 +218,25 @@ def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -
             probe = load("runtime/docker").engine_probe(settings.runtime)
             hosts = [driver.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
             made = driver.EnginesSource(source.name, source.kind, path, hosts, probe=probe, clock=clock)
+        case StaticSource():
+            driver = load("source/static")
+            engines = load("source/engines")
+            machines = [engines.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
+            made = driver.make(source.name, path, machines, port=source.port, clock=clock)
         case CloudSource():
             made = load(f"source/{source.driver}").make(source.template, source.account, clock)
+    return made
+
+
+def make_initialiser(settings: Settings, state: Path, clock: Clock) -> Initialiser | None:
+    """Return what makes bare hosts ready; None where no source has any. Raises Unavailable without Ansible."""
+    if not settings.has_bare_hosts:
+        return None
+    if find_spec("ansible_runner") is None:
+        hint = "install dcp[ansible], or use images that bring the engine and no `initialise`"
+        raise Unavailable("hosts are to be initialised, and Ansible is not installed", hint=hint)
+    driver = load("initialiser/ansible")
+    made: Initialiser = driver.AnsibleInitialiser(state / "initialise", settings.initialise, clock)
     return made
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from dcp.drivers.clouds.accounts import Account
 from dcp.drivers.clouds.template import Template
+from dcp.drivers.initialisers.ansible.playbook import AnsibleChoice
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
+from dcp.hosts.initialising import InitialiseLimits
 from dcp.hosts.model import HostType, SourceKind
 from dcp.images.model import Site
 from dcp.images.replication.model import ImageLimits
@@ -52,6 +54,16 @@ class EnginesSourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticSource:
+    """Machines that are there, come bare, and answer over SSH at `port`."""
+
+    name: str
+    hosts: tuple[EngineHostSettings, ...]
+    port: int = 22
+    kind = SourceKind.PRIVATE
+
+
+@dataclass(frozen=True, slots=True)
 class CloudSource:
     """A cloud account: which driver, which machines where, and what that kind of account is told."""
 
@@ -65,7 +77,7 @@ class CloudSource:
         return self.template.name
 
 
-Source = PrivateSource | FakeCloudSource | EnginesSourceSettings | CloudSource
+Source = PrivateSource | FakeCloudSource | EnginesSourceSettings | StaticSource | CloudSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +204,14 @@ class Settings:
     warming: WarmingSettings = WarmingSettings()
     mirror_command: tuple[str, ...] = ("dcp", "mirror")
     """What is run in the mirror image."""
+    initialise: AnsibleChoice = AnsibleChoice()
+    initialise_limits: InitialiseLimits = InitialiseLimits()
+
+    @property
+    def has_bare_hosts(self) -> bool:
+        """Whether some source gives hosts that have to be initialised."""
+        return any(
+            isinstance(one, StaticSource)
+            or (isinstance(one, CloudSource) and any(machine.host_type.initialise for machine in one.template.types))
+            for one in self.sources
+        )

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dcp.compose.yaml_text import Document, parse_yaml
+from dcp.drivers.initialisers.ansible.playbook import OWN_PHASE, AnsibleChoice
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.clusters import SourceAccess
@@ -16,6 +17,7 @@ from dcp.orchestration.scaling.model import Timing
 from dcp.orchestration.services.addresses import AddressRange
 from dcp.settings.clouds import AccountForm
 from dcp.settings.faults import problems_of_validation
+from dcp.settings.initialise import InitialiseForm, StaticForm
 from dcp.settings.machine import Machine, slice_of, this_machine
 from dcp.settings.model import (
     BalancerSettings,
@@ -30,6 +32,7 @@ from dcp.settings.model import (
     Settings,
     SiteSettings,
     Source,
+    StaticSource,
     TlsFiles,
     UnderlaySettings,
     XdsSettings,
@@ -108,6 +111,8 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         discovery_token_file=form.discovery.token_file,
         warming=form.warming.settings(),
         mirror_command=tuple(form.warming.mirror_command),
+        initialise=_initialise(form.initialise),
+        initialise_limits=form.initialise.limits(),
     )
 
 
@@ -168,6 +173,38 @@ def _runtime(form: RuntimeForm) -> RuntimeSettings:
     )
 
 
+def _initialise(form: InitialiseForm) -> AnsibleChoice:
+    limits_s = {name.replace("own_roles", OWN_PHASE): value for name, value in form.limits_s.model_dump().items()}
+    return AnsibleChoice(
+        user=form.user,
+        port=form.port,
+        key=form.key,
+        host_keys=form.host_keys,
+        roles_path=form.roles_path,
+        roles=tuple(form.roles),
+        vars=form.vars,
+        limits_s=limits_s,
+    )
+
+
+def _static(form: StaticForm) -> StaticSource:
+    hosts = []
+    for one in form.hosts:
+        labels = tuple(sorted({**one.labels, **({"site": one.site} if one.site else {})}.items()))
+        resources = Resources(one.cpus, one.memory)
+        digest = hashlib.blake2b(repr((resources, one.price_usd_per_hour, labels)).encode(), digest_size=4).hexdigest()
+        host_type = HostType(
+            name=f"{one.site or 'static'}-{digest}",
+            resources=resources,
+            price_usd_per_hour=one.price_usd_per_hour,
+            labels=labels,
+            initialise=True,
+        )
+        engine = form.engine.replace("{address}", one.address)
+        hosts.append(EngineHostSettings(one.name, engine, one.address, host_type))
+    return StaticSource(form.name, tuple(hosts), form.port)
+
+
 def _engines(form: EnginesForm) -> EnginesSourceSettings:
     hosts = []
     for one in form.hosts:
@@ -187,9 +224,11 @@ def _engines(form: EnginesForm) -> EnginesSourceSettings:
     return EnginesSourceSettings(form.name, tuple(hosts), SourceKind(form.billing))
 
 
-def _source(form: PrivateForm | FakeCloudForm | EnginesForm | AccountForm, machine: Machine) -> Source:
+def _source(form: PrivateForm | FakeCloudForm | EnginesForm | StaticForm | AccountForm, machine: Machine) -> Source:
     if isinstance(form, AccountForm):
         return form.source()
+    if isinstance(form, StaticForm):
+        return _static(form)
     if isinstance(form, EnginesForm):
         return _engines(form)
     if isinstance(form, FakeCloudForm):

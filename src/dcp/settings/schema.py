@@ -17,6 +17,7 @@ from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.settings.clouds import ACCOUNT_KINDS, AccountForm
 from dcp.settings.clusters import ClusterForm
+from dcp.settings.initialise import InitialiseForm, StaticForm
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
 from dcp.settings.values import (
@@ -180,8 +181,10 @@ class EnginesForm(_Form):
         return self
 
 
-SourceForm = Annotated[PrivateForm | FakeCloudForm | EnginesForm | AccountForm, Field(discriminator="kind")]
-SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines"}) | ACCOUNT_KINDS
+SourceForm = Annotated[
+    PrivateForm | FakeCloudForm | EnginesForm | StaticForm | AccountForm, Field(discriminator="kind")
+]
+SOURCE_KINDS = frozenset({"private", "fake-cloud", "engines", "static"}) | ACCOUNT_KINDS
 
 
 class EdgeProxyForm(_Form):
@@ -383,6 +386,7 @@ class SettingsForm(_Form):
     access: AccessForm = AccessForm()
     engine: EngineForm = EngineForm()
     discovery: DiscoveryForm = DiscoveryForm()
+    initialise: InitialiseForm = InitialiseForm()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SettingsForm":

@@ -49,6 +49,8 @@ class EnginesSource:
         self._probe = probe
         self._clock = clock
         self._answers: dict[str, tuple[float, bool]] = {}
+        self._back_at: dict[str, float] = {}
+        """When machines were given back: one that was given up is not the first to be taken again."""
 
     async def offers(self) -> tuple[Offer, ...]:
         free = await self._free(await self._store.change(_taken))
@@ -83,11 +85,14 @@ class EnginesSource:
         await self._store.change(take)
 
     async def _delete(self, host_id: str) -> None:
-        await self._store.change(lambda machines: machines.pop(host_id, None))
+        gone = await self._store.change(lambda machines: machines.pop(host_id, None))
+        if gone is not None:
+            self._back_at[gone.engine] = self._clock.now()
 
     async def _free(self, taken: frozenset[str]) -> list[EngineHost]:
-        """Return the hosts that nobody has and whose engine answers, in the order of the configuration."""
+        """Return the hosts that nobody has and whose engine answers, as configured, those given back last."""
         free = [host for host in self._hosts.values() if host.engine not in taken]
+        free.sort(key=lambda host: self._back_at.get(host.engine, 0.0))
         answers = await asyncio.gather(*(self._engine_answers(host.engine) for host in free))
         return [host for host, answered in zip(free, answers, strict=True) if answered]
 

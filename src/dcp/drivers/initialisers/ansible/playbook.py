@@ -41,14 +41,16 @@ def playbook(choice: AnsibleChoice) -> list[dict[str, Any]]:
     own = [{"name": f"own | {role}", "import_role": {"name": role}} for role in choice.roles]
     tasks: list[dict[str, Any]] = [{"name": "dcp", "import_role": {"name": "dcp_host"}}]
     if own:
-        tasks.append({"name": "own roles", "timeout": int(choice.limits_s[OWN_PHASE]), "block": own})
+        tasks.append(
+            {"name": "own roles", "timeout": int(choice.limits_s.get(OWN_PHASE, LIMITS_S[OWN_PHASE])), "block": own}
+        )
     tasks.append({"name": DONE_TASK, "ping": {}})
     return [{"name": "dcp", "hosts": "all", "gather_facts": False, "strategy": "free", "tasks": tasks}]
 
 
 def variables(choice: AnsibleChoice) -> dict[str, Any]:
     """Return what roles are told."""
-    limits = {name: max(1, int(seconds)) for name, seconds in choice.limits_s.items()}
+    limits = {name: max(1, int(seconds)) for name, seconds in {**LIMITS_S, **choice.limits_s}.items()}
     return {**choice.vars, "dcp_limits": limits}
 
 
