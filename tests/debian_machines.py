@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 CACHE = Path(os.environ.get("DCP_TEST_CACHE", "/var/tmp/dcp-tests"))
 TREE = CACHE / "debian-1"
@@ -86,15 +87,9 @@ class Machines:
             (folder / part).mkdir(parents=True)
         (folder / "upper/root").chmod(0o700)
         shutil.copy(f"{self.key}.pub", folder / "upper/root/.ssh/authorized_keys")
-        process = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "KILL"),
-                *("unshare", "--fork", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--net"),
-                *("sh", "-euc", _BOOT, "sh", str(folder), str(TREE), name),
-            ],
-            stdin=subprocess.DEVNULL,
-            stderr=(folder / "log").open("wb"),
-        )
+        with (folder / "log").open("wb") as log:
+            process = self._spawn(folder, name, log)
+
         pid = int(_wait_for(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()))
         machine = Machine(name, address, folder, process, pid)
         self.made.append(machine)
@@ -108,6 +103,17 @@ class Machines:
         _run(*inside, "address", "add", f"{address}/16", "dev", "eth0")
         _wait_for(lambda: self._answers(machine))
         return machine
+
+    def _spawn(self, folder: Path, name: str, log: BinaryIO) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [
+                *("setpriv", "--pdeathsig", "KILL"),
+                *("unshare", "--fork", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--net"),
+                *("sh", "-euc", _BOOT, "sh", str(folder), str(TREE), name),
+            ],
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
 
     def stop(self, machine: Machine) -> None:
         """End a machine and everything in it."""

@@ -87,15 +87,16 @@ class AnsibleInitialiser:
     async def _start(self, folder: Path) -> asyncio.subprocess.Process:
         programs = str(Path(sys.executable).parent)
         try:
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "dcp.drivers.initialisers.ansible.child", str(folder)),
-                env={**os.environ, MARK: folder.name, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=(folder / "stderr").open("wb"),
-                start_new_session=True,
-                limit=LINE_BYTES,
-            )
+            with (folder / "stderr").open("wb") as errors:
+                return await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "dcp.drivers.initialisers.ansible.child", str(folder)),
+                    env={**os.environ, MARK: folder.name, "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}"},
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=errors,
+                    start_new_session=True,
+                    limit=LINE_BYTES,
+                )
         except OSError as error:
             raise DriverError(f"Ansible cannot be started: {error.strerror}") from error
 
