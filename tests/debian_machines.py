@@ -95,6 +95,7 @@ class Machines:
         self.made.append(machine)
         link = f"dcpi{number}"
         _wait_for(lambda: Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink())
+        subprocess.run(["ip", "link", "delete", link], capture_output=True)  # of a namespace that is still ending
         _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
         _run("ip", "link", "set", link, "master", BRIDGE, "up")
         inside = ("nsenter", "-t", str(pid), "-n", "ip")

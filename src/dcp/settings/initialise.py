@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dcp.hosts.initialising import InitialiseLimits
-from dcp.settings.values import LABEL, Cpus, Labels, Memory, Name, Price, refuse_twice
+from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, refuse_twice
 
 _LIMITS = InitialiseLimits()
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
@@ -75,6 +75,7 @@ class StaticForm(_Form):
     kind: Literal["static"]
     engine: Annotated[str, AfterValidator(_engine)] = "ssh://root@{address}"
     port: Port = 22
+    clusters: Clusters = Field(default_factory=list)
     hosts: Annotated[list[StaticHostForm], Field(min_length=1)]
 
     @model_validator(mode="after")
