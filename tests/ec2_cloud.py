@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 from xml.etree import ElementTree
 
 import aiohttp
+import boto3
 from aiohttp import web
 
 from dcp.drivers.clouds.accounts import Ec2Account
@@ -189,6 +190,21 @@ def ec2_account(url: str, folder: Path, **changes: Any) -> Ec2Account:
     file = folder / "ec2.yaml"
     file.write_text("aws_access_key_id: test\naws_secret_access_key: test\n")
     return Ec2Account(REGION, credentials_file=str(file), endpoint=url, **changes)
+
+
+def make_stranger(moto_url: str, owner: str, image: str) -> str:
+    """Make a machine that carries an owner and that no ledger knows; return its id."""
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "dcp-owner", "Value": owner}]}]
+    made = ec2_client(moto_url).run_instances(
+        ImageId=image, InstanceType="t3.small", MinCount=1, MaxCount=1, TagSpecifications=tags
+    )
+    return str(made["Instances"][0]["InstanceId"])
+
+
+def ec2_client(url: str) -> Any:
+    """Return a client of the vendor's library."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client("ec2", REGION, endpoint_url=url, **keys)
 
 
 def _xml(text: str, *, status: int = 200) -> web.Response:

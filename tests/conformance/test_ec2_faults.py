@@ -13,7 +13,7 @@ from dcp.drivers.clouds.ec2 import Ec2StoppingSource, make
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostOrder, SourceHostState
 from dcp.kernel.errors import AccessDenied, DriverError, OutOfStock, QuotaReached, Rejected, Throttled
-from ec2_cloud import AMI, REGION, Ec2Cloud, ec2_account
+from ec2_cloud import AMI, REGION, Ec2Cloud, ec2_account, make_stranger
 from moto_server import reset
 
 pytestmark = pytest.mark.xdist_group("moto")
@@ -185,11 +185,15 @@ async def test_room_that_is_gone_is_told_for_each_host_that_is_switched_on(world
     assert {name: type(error) for name, error in refused.items()} == {"east-1": OutOfStock}
 
 
-async def test_a_machine_of_another_source_is_not_ours_and_one_of_nobody_is(world: World) -> None:
+async def test_a_machine_of_another_source_is_not_ours_and_one_of_nobody_is(world: World, moto_url: str) -> None:
     other = world.again(name="west")
     await other.create(call(1, token="t-9"))
     assert await world.listed() == {}
     assert len(await other.list_all()) == 1
+    stranger = make_stranger(moto_url, TEMPLATE.owner, AMI)
+    assert await world.listed() == {stranger: SourceHostState.RUNNING}
+    assert await world.source.delete((stranger,)) == {}
+    assert await world.listed() == {}
 
 
 async def test_spot_machines_are_asked_for_once_and_leave_two_minutes_after_their_notice(world: World) -> None:
@@ -201,6 +205,20 @@ async def test_spot_machines_are_asked_for_once_and_leave_two_minutes_after_thei
     assert noted["east-1"].leave_by == 1_772_359_200 + 120
     assert "instance-terminated-no-capacity" in noted["east-1"].leave_words
     assert noted["east-2"].leave_by is None
+
+
+async def test_spot_machines_cost_what_the_cloud_says_and_before_that_what_the_settings_say(world: World) -> None:
+    world.cloud.answer("DescribeSpotPriceHistory", "UnauthorizedOperation", status=403)
+    assert await _spot_places(world) == {"a": None, "b": None}
+    await world.clock.sleep(600.0)
+    world.cloud.calls.clear()
+    prices = _price("0.0041", 9) + _price("0.0077", 8)
+    world.cloud.say("DescribeSpotPriceHistory", f"<spotPriceHistorySet>{prices}</spotPriceHistorySet>")
+    assert await _spot_places(world) == {"a": 0.0041, "b": None}
+    await world.source.create(call(1, type_name="spot"))
+    (host,) = await world.source.list_all()
+    assert host.price_usd_per_hour == 0.0041
+    assert world.cloud.calls["DescribeSpotPriceHistory"] == 1
 
 
 async def test_a_retirement_is_told_and_one_that_is_over_is_not(world: World) -> None:
@@ -215,6 +233,17 @@ async def test_notices_that_cannot_be_read_do_not_spoil_the_listing(world: World
     await world.source.create(call(2))
     world.cloud.answer("DescribeInstanceStatus", "UnauthorizedOperation", status=403)
     assert set(await world.listed()) == names(2)
+
+
+async def _spot_places(world: World) -> dict[str, float | None]:
+    (offer,) = [one for one in await world.source.offers() if one.host_type.name == "spot"]
+    return {one.key: one.price_usd_per_hour for one in offer.variants}
+
+
+def _price(price: str, hour: int) -> str:
+    where = f"<instanceType>t3.medium</instanceType><availabilityZone>{ZONE}</availabilityZone>"
+    when = f"<timestamp>2026-03-01T0{hour}:00:00.000Z</timestamp>"
+    return f"<item>{where}<spotPrice>{price}</spotPrice>{when}</item>"
 
 
 def _spot_notice(instance: str, at: str) -> str:

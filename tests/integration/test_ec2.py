@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
 from ec2_controller import HOST_TYPE, PRICES, REGION, TEMPLATE, store_url
 
@@ -22,7 +21,7 @@ from dcp.hosts.model import Host, SourceKind
 from dcp.hosts.states import HostState
 from dcp.store import events, hosts
 from dcp.store.database import Database, open_database
-from ec2_cloud import Ec2Cloud, ec2_account
+from ec2_cloud import Ec2Cloud, ec2_account, ec2_client, make_stranger
 from moto_server import reset
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("moto")]
@@ -97,7 +96,7 @@ async def test_200_machines_are_made_once_and_given_back(
                 await world.until(lambda made=made: len(cloud.launched) >= made)
         with world.controller(3600.0):
             found = await world.until_ledger(lambda found: all(one.state == HostState.READY for one in found))
-            stranger = _make_stranger(moto_url)
+            stranger = make_stranger(moto_url, TEMPLATE.owner, TEMPLATE.image)
             await world.until(lambda: _state(moto_url, stranger) == "terminated")
         record_property("ready_s", time.monotonic() - began)
         _check_each_is_made_once(cloud, found, moto_url)
@@ -135,30 +134,13 @@ def _wanted(now: float) -> list[Host]:
     ]
 
 
-def _make_stranger(moto_url: str) -> str:
-    """A machine that carries our name and that no ledger knows."""
-    tags = [{"Key": "dcp-owner", "Value": TEMPLATE.owner}]
-    made = _client(moto_url).run_instances(
-        ImageId=TEMPLATE.image,
-        InstanceType="t3.small",
-        MinCount=1,
-        MaxCount=1,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-    )
-    return str(made["Instances"][0]["InstanceId"])
-
-
 def _state(moto_url: str, instance: str) -> str:
-    found = _client(moto_url).describe_instances(InstanceIds=[instance])
+    found = ec2_client(moto_url).describe_instances(InstanceIds=[instance])
     return str(found["Reservations"][0]["Instances"][0]["State"]["Name"])
 
 
 def _shown(moto_url: str) -> dict[str, str]:
     """Return what is there as moto itself shows it."""
-    pages = _client(moto_url).get_paginator("describe_instances").paginate()
+    pages = ec2_client(moto_url).get_paginator("describe_instances").paginate()
     every = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
     return {one["InstanceId"]: one["PrivateIpAddress"] for one in every if one["State"]["Name"] != "terminated"}
-
-
-def _client(moto_url: str) -> "boto3.client":
-    return boto3.client("ec2", REGION, endpoint_url=moto_url, aws_access_key_id="test", aws_secret_access_key="test")

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Instance:
     private: str = ""
     public: str = ""
     spot: bool = False
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,22 @@ class Ec2:
 
         return await self._calls.run(pages)
 
+    async def spot_prices(self, machines: Sequence[str], now: float) -> dict[tuple[str, str], float]:
+        """Return what Linux machines of these types cost an hour now, by type and zone."""
+
+        def pages(client: Any) -> dict[tuple[str, str], float]:
+            paginator = client.get_paginator("describe_spot_price_history")
+            shown = paginator.paginate(
+                InstanceTypes=list(machines),
+                ProductDescriptions=["Linux/UNIX"],
+                StartTime=datetime.fromtimestamp(now, UTC),
+            )
+            every = [one for page in shown for one in page["SpotPriceHistory"]]
+            every.sort(key=lambda one: one["Timestamp"])
+            return {(one["InstanceType"], one["AvailabilityZone"]): float(one["SpotPrice"]) for one in every}
+
+        return await self._calls.run(pages)
+
     def _connect(self) -> Any:
         """Return the account's one client: it may be used by several threads, while making one may not."""
         with self._lock:
@@ -214,6 +231,7 @@ def _instance(one: Mapping[str, Any]) -> Instance:
         private=one.get("PrivateIpAddress", ""),
         public=one.get("PublicIpAddress", ""),
         spot=one.get("InstanceLifecycle") == "spot",
+        zone=one.get("Placement", {}).get("AvailabilityZone", ""),
     )
 
 

@@ -7,6 +7,7 @@ same token and the same parameters, and EC2 answers it with the machines of the 
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from dcp.drivers.clouds.account import AccountSource, Found
@@ -14,8 +15,9 @@ from dcp.drivers.clouds.ec2.api import Ec2, Instance, Launch
 from dcp.drivers.clouds.ec2.errors import NOT_FOUND, TOKEN_USED, absent_in, code_of
 from dcp.drivers.clouds.ec2.host_tags import host_tags, in_order, tagged_hosts
 from dcp.drivers.clouds.ec2.notices import Notices
+from dcp.drivers.clouds.ec2.prices import SpotPrices
 from dcp.drivers.clouds.template import MachineType, Place, Template
-from dcp.hosts.model import Billing, HostOrder, SourceHostState
+from dcp.hosts.model import Billing, HostOrder, Offer, SourceHostState
 from dcp.hosts.ports import Refusals
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import AccessDenied, DriverError, OutOfStock, Throttled
@@ -44,15 +46,23 @@ class Ec2Source(AccountSource):
         self._clock = clock
         self._user_data = user_data
         self._notices = Notices(ec2, clock, template.name)
+        self._prices = SpotPrices(ec2, clock, template)
 
     async def aclose(self) -> None:
         self._ec2.close()
+
+    async def offers(self) -> tuple[Offer, ...]:
+        """Return what the settings name, spot machines at what they cost now."""
+        await self._prices.look()
+        return tuple(map(self._prices.applied, await super().offers()))
 
     async def _find(self) -> list[Found]:
         """A machine with our owner and no source is shown too; one of another source is not ours."""
         every = await self._ec2.instances({OWNER: self._template.owner})
         ours = [one for one in every if one.tags.get(SOURCE, self.name) == self.name]
         await self._notices.look(ours)
+        if any(one.spot for one in ours):
+            await self._prices.look()
         return [self._found(one) for one in ours]
 
     async def _make(self, orders: tuple[HostOrder, ...], machine_type: MachineType, place: Place) -> Refusals:
@@ -142,7 +152,8 @@ class Ec2Source(AccountSource):
             leave_by=None if notice is None else notice.at,
             leave_words="" if notice is None else f"{notice.code}: {notice.words}",
         )
-        return Found(host, one.id, one.made_at)
+        price = self._prices.of(host.type_name, one) if one.spot else None
+        return Found(replace(host, price_usd_per_hour=price), one.id, one.made_at)
 
 
 def _after(part: list[Found], error: DriverError) -> tuple[list[list[Found]], list[Found]]:
