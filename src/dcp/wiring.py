@@ -48,6 +48,7 @@ DRIVERS = {
     "mirrors": "dcp.drivers.mirrors.http",
     "initialiser/ansible": "dcp.drivers.initialisers.ansible",
     "source/static": "dcp.drivers.clouds.static",
+    "source/lent": "dcp.drivers.clouds.lent",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
     "source/ec2": "dcp.drivers.clouds.ec2",
@@ -225,7 +226,8 @@ def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -
             made = driver.make(source.name, path, machines, port=source.port, clock=clock)
         case CloudSource():
             made = load(f"source/{source.driver}").make(source.template, source.account, clock)
-    return made
+    loan = dict(settings.loans).get(source.name)
+    return load("source/lent").LentSource(made, loan, clock) if loan else made
 
 
 def make_initialiser(settings: Settings, state: Path, clock: Clock) -> Initialiser | None:

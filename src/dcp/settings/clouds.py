@@ -8,6 +8,7 @@ from dcp.drivers.clouds.accounts import Account, AliyunAccount, Ec2Account, Libc
 from dcp.drivers.clouds.providers import provider_fault
 from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostType, Resources
+from dcp.settings.loans import LentForm
 from dcp.settings.model import CloudSource
 from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, MinimumSeconds, Name, Price, refuse_twice
 
@@ -95,6 +96,7 @@ class CloudForm(_Form):
     address: Literal["private", "public"] = "private"
     site: Annotated[str, Field(pattern=LABEL)] | None = None
     clusters: Clusters = Field(default_factory=list)
+    lent: LentForm | None = None
     in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 32
     list_every_s: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 2.0
     initialise: bool = False
@@ -242,6 +244,7 @@ class Ec2Form(CloudForm):
     profile: str = ""
     credentials_file: str = ""
     clusters: Clusters = Field(default_factory=list)
+    lent: LentForm | None = None
     in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 40
     batch: Annotated[int, Field(ge=1, le=100)] = 100
     instance_profile: str = ""

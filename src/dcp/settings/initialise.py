@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dcp.hosts.initialising import InitialiseLimits
+from dcp.settings.loans import LentForm
 from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, refuse_twice
 
 _LIMITS = InitialiseLimits()
@@ -76,6 +77,7 @@ class StaticForm(_Form):
     engine: Annotated[str, AfterValidator(_engine)] = "ssh://root@{address}"
     port: Port = 22
     clusters: Clusters = Field(default_factory=list)
+    lent: LentForm | None = None
     hosts: Annotated[list[StaticHostForm], Field(min_length=1)]
 
     @model_validator(mode="after")

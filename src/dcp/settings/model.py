@@ -8,6 +8,7 @@ from dcp.drivers.initialisers.ansible.playbook import AnsibleChoice
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.initialising import InitialiseLimits
+from dcp.hosts.loans import Loan
 from dcp.hosts.model import HostType, SourceKind
 from dcp.images.model import Site
 from dcp.images.replication.model import ImageLimits
@@ -195,6 +196,8 @@ class Settings:
     engine: EngineSettings
     sources: tuple[Source, ...]
     """In the order in which they are used."""
+    loans: tuple[tuple[str, Loan], ...] = ()
+    """Sources whose hosts are ours only at certain hours, by name."""
     balancer: BalancerSettings = BalancerSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     registry: RegistrySettings = RegistrySettings()

@@ -104,6 +104,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
     return Settings(
         engine=engine,
         sources=tuple(_source(source, machine) for source in form.sources),
+        loans=tuple((source.name, source.lent.loan()) for source in form.sources if source.lent),
         balancer=_balancer(form.balancer),
         runtime=_runtime(form.runtime),
         registry=_registry(form.registry),

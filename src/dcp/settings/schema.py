@@ -18,6 +18,7 @@ from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.settings.clouds import ACCOUNT_KINDS, AccountForm
 from dcp.settings.clusters import ClusterForm
 from dcp.settings.initialise import InitialiseForm, StaticForm
+from dcp.settings.loans import LentForm
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
 from dcp.settings.values import (
@@ -109,6 +110,7 @@ class PrivateForm(_Form):
     name: Name
     kind: Literal["private"]
     clusters: Clusters = Field(default_factory=list)
+    lent: LentForm | None = None
     hosts: Annotated[int, Field(ge=1, le=100_000)]
     cpus: CpusOrAuto = None
     memory: MemoryOrAuto = None
@@ -136,6 +138,7 @@ class FakeCloudForm(_Form):
     name: Name
     kind: Literal["fake-cloud"]
     clusters: Clusters = Field(default_factory=list)
+    lent: LentForm | None = None
     types: Annotated[list[TypeForm], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -171,6 +174,7 @@ class EnginesForm(_Form):
     name: Name
     kind: Literal["engines"]
     clusters: Clusters = Field(default_factory=list)
+    lent: LentForm | None = None
     billing: Literal["private", "cloud"] = "private"
     hosts: Annotated[list[EngineHostForm], Field(min_length=1)]
 
