@@ -65,6 +65,7 @@ sources:
   - {name: stack, kind: openstack, owner: o, image: i, types: *types}
   - {name: ali, kind: aliyun, owner: o, region: cn-test, credentials_file: FILE, image: i, stopping: true,
      types: *types}
+  - {name: east, kind: ec2, owner: o, region: us-east-1, image: i, types: *types}
 """
 
 
@@ -73,8 +74,13 @@ async def test_cloud_accounts_are_wired_and_asked_for_nothing_yet(tmp_path):
     file.write_text("{access_key_id: a, access_key_secret: b}")
     settings = parse_settings(ACCOUNTS.replace("FILE", str(file)), "dcp.yaml")
     made = [make_source(source, settings, tmp_path, SystemClock()) for source in settings.sources]
-    assert [type(one).__name__ for one in made] == ["LibcloudSource", "OpenStackSource", "AliyunStoppingSource"]
-    assert [one.limits.can_stop for one in made] == [False, False, True]
+    assert [type(one).__name__ for one in made] == [
+        "LibcloudSource",
+        "OpenStackSource",
+        "AliyunStoppingSource",
+        "Ec2Source",
+    ]
+    assert [one.limits.can_stop for one in made] == [False, False, True, False]
     for one in made:
         await one.aclose()
 
