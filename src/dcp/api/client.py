@@ -105,6 +105,10 @@ class Client:
         """Return hosts that were not given back."""
         return self._get("hosts")
 
+    def host_log(self, host: str) -> Json:
+        """Return what was said in tries to initialise a host that failed."""
+        return self._get(f"hosts/{_part(host)}/log")
+
     def cordon_host(self, host: str) -> Json:
         """Place nothing new on a host."""
         return self._call("POST", f"hosts/{_part(host)}/cordon")

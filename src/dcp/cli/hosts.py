@@ -78,6 +78,21 @@ def drain(
         _say(api.drain_host(host, within_s), f"is emptied within {format_duration(within_s)}", json=json)
 
 
+@app.command()
+def log(host: HostId, json: AsJson = False, state: State = None, server: Server = None, token: Token = None) -> None:
+    """Print what was said in tries to initialise a host that failed."""
+    with client(state, server, token) as api:
+        found = api.host_log(host)
+    if json:
+        print_json(found)
+        return
+    for one in found["tries"]:
+        out().print(f"try {one['attempt']}: {one['words']}", markup=False, style="bold")
+        out().print(one["text"], markup=False, highlight=False)
+    if not found["tries"]:
+        print_result(f"no try to initialise {host} failed")
+
+
 def _say(found: Json, words: str, *, json: bool) -> None:
     if json:
         print_json(found)
