@@ -86,8 +86,8 @@ async def test_200_machines_are_made_once_and_given_back(
     async with Ec2Cloud(moto_url, STOCK) as cloud:
         ec2_account(cloud.url, tmp_path)
         world = World(cloud, database, tmp_path)
-        cloud.page = 5
-        cloud.lag_s = 3.0
+        cloud.page = 15
+        cloud.lag_s = 2.0
         cloud.throttled = lambda action: cloud.calls[action] % (9 if action == "RunInstances" else 13) == 4
         cloud.lost_answers = lambda action: action == "RunInstances" and cloud.calls[action] % 7 == 3
         await database.write(lambda connection: hosts.add(connection, _wanted(time.time())))
