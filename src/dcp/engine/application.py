@@ -208,6 +208,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
         warming=_warming(connection, context, application.spec),
+        cluster=context.settings.cluster(application.spec.cluster),
         allowance=_allowance(connection, context, application.spec.cluster, known),
     )
     return Loaded(application, rows, snapshot)

@@ -29,6 +29,14 @@ class Cluster:
     """May be exceeded, which is said."""
     hard_cap_usd_per_month: float | None = None
     """No host is asked for that would, with all others, exceed it within a day. It never ends what serves."""
+    headroom_hosts: int = 0
+    """Empty hosts that are kept ready, or"""
+    headroom_percent: float = 0.0
+    """of the hosts in use, whichever is more."""
+    headroom_cloud: bool = False
+    """Whether headroom may be in the cloud where no private host is left."""
+    stopped_hosts: int = 0
+    """Hosts that are switched off rather than given back, where their source can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ class ClusterForm(BaseModel):
     hard_cap_usd_per_hour: Cap | None = None
     soft_cap_usd_per_hour: Cap | None = None
     hard_cap_usd_per_month: Cap | None = None
+    headroom_hosts: Quota = 0
+    headroom_percent: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
+    headroom_cloud: bool = False
+    stopped_hosts: Quota = 0
 
     @model_validator(mode="after")
     def _caps_fit(self) -> "ClusterForm":

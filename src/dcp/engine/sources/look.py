@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 from dcp.engine.context import Context
 from dcp.hosts.creation import account_wide, open_tokens
 from dcp.hosts.model import Host, SourceHost, SourceHostState
+from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
+from dcp.hosts.reserve import kept_ready, kept_stopped, surplus_stopped
 from dcp.hosts.states import HostState
 from dcp.hosts.view import EngineLook, SourceView, is_there
 from dcp.kernel.errors import DriverError
@@ -39,9 +41,10 @@ class Look:
 class Looker:
     """Remembers between two looks since when hosts are not shown, or machines not known, and which hosts are lost."""
 
-    def __init__(self, context: Context, source: str) -> None:
+    def __init__(self, context: Context, source: HostSource) -> None:
         self._context = context
-        self._source = source
+        self._source = source.name
+        self._can_stop = source.limits.can_stop
         self._unseen_since: dict[str, float] = {}
         self._strangers_since: dict[str, float] = {}
         self._lost: frozenset[str] = frozenset()
@@ -95,13 +98,20 @@ class Looker:
         live = instances.live(connection)
         ended = instances.last_end_by_host(connection, now - A_DAY_S)
         empty_since = {host.id: max(ended.get(host.id, 0.0), host.changed_at) for host in every}
-        give_back = idle_hosts(every, live, now, settings.timing.host_linger_s, empty_since)
+        taken = {instance.host_id for instance in live}
+        keep = kept_ready(settings.clusters, every, taken)
+        give_back = dict(idle_hosts(every, live, now, settings.timing.host_linger_s, empty_since, keep))
+        idle = [host for host in give_back if host.source == self._source and self._can_stop]
         return SourceView(
             now=now,
             hosts=mine,
             listed=listed,
             live_instances=Counter(instance.host_id for instance in live),
-            give_back={host.id: words for host, words in give_back},
+            give_back={
+                **{host.id: words for host, words in give_back.items()},
+                **surplus_stopped(settings.clusters, every, taken),
+            },
+            keep_stopped=kept_stopped(settings.clusters, every, idle),
             unseen_since=self._note_unseen(mine, listed, now),
             boot_limit_s=settings.boot_limit_s,
             lost_after_s=settings.lost_after_s,

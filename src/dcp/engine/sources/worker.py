@@ -38,7 +38,7 @@ class SourceWorker:
         self.subject = f"source/{source.name}"
         self._context = context
         self._source = source
-        self._looker = Looker(context, source.name)
+        self._looker = Looker(context, source)
         self._caller = Caller(source, context.settings.parallel_calls)
         self._silent = False
         self._listed_at = float("-inf")

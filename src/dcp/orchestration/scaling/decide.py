@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dcp.hosts.clusters import UNBOUNDED, Allowance
+from dcp.hosts.clusters import UNBOUNDED, Allowance, Cluster
 from dcp.hosts.cost.prices import price_lines
 from dcp.hosts.model import Host, Offer, Resources
+from dcp.hosts.reserve import missing_headroom, reserve_hosts
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
-from dcp.orchestration.scaling.hosts_wanted import HostPlan, NewHost, place_with_new_hosts
+from dcp.orchestration.scaling.hosts_wanted import HostPlan, NewHost, offers_left, place_with_new_hosts
 from dcp.orchestration.scaling.model import (
     ApplicationView,
     Direction,
@@ -79,6 +80,8 @@ class ApplicationSnapshot:
     """None: nothing is known of images, and nothing waits for any."""
     allowance: Allowance = UNBOUNDED
     """What the application's cluster may still ask for."""
+    cluster: Cluster | None = None
+    """Bounds and reserves of the application's cluster, if it has any."""
 
 
 def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
@@ -101,6 +104,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
     host_plan, replaces = _place(snapshot, replacements), ""
     if move := _move(snapshot, decisions, replacements):
         host_plan, replaces = move.host_plan, move.instance_id
+    host_plan = replace(host_plan, new_hosts=(*host_plan.new_hosts, *_reserve(snapshot, host_plan)))
     hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in host_plan.new_hosts)
     planned = tuple(
         replace(one, instance=replace(one.instance, replaces=replaces))
@@ -195,6 +199,22 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
     return place_with_new_hosts(
         asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed, snapshot.allowance
     )
+
+
+def _reserve(snapshot: ApplicationSnapshot, host_plan: HostPlan) -> tuple[NewHost, ...]:
+    """Return hosts to ask for beside the plan, so that the cluster's headroom stays what it should be."""
+    cluster, new = snapshot.cluster, host_plan.new_hosts
+    if cluster is None or snapshot.removing:
+        return ()
+    taken = {one.host_id for one in snapshot.host_instances} | {a.host_id for a in host_plan.placement.assignments}
+    coming = [_requested(one, snapshot) for one in new]
+    count = missing_headroom(cluster, (*snapshot.hosts, *coming), taken)
+    spoken = [one.offer for one in new]
+    left = offers_left(snapshot.offers, spoken)
+    first = snapshot.last_host + len(new) + 1
+    words = f"headroom of cluster {cluster.name or 'none'}: {count} more to be empty and ready"
+    chosen = reserve_hosts(cluster, count, left, snapshot.allowance.less(spoken))
+    return tuple(NewHost(f"{offer.source}-{number}", offer, words) for number, offer in enumerate(chosen, first))
 
 
 def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> frozenset[str]:

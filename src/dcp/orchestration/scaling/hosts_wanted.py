@@ -6,7 +6,7 @@ together; where the instances then go on them is the scheduler's to say, which s
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcp.hosts.clusters import UNBOUNDED, Allowance
@@ -74,7 +74,9 @@ def _place_elsewhere_first(
     new = {host.host_id: host.offer for host in first.new_hosts}
     hosts = (*candidates, *(candidate_of(offer, name) for name, offer in new.items()))
     there = _with(first.placement.assignments, asks, hosts)
-    second = _place(left, there, _left(offers, new), last_host + len(new), seed, allowance.less(new.values()))
+    second = _place(
+        left, there, offers_left(offers, new.values()), last_host + len(new), seed, allowance.less(new.values())
+    )
     assignments = _in_order(asks, (*first.placement.assignments, *second.placement.assignments))
     return HostPlan(Placement(assignments, second.placement.unplaced), (*first.new_hosts, *second.new_hosts))
 
@@ -95,7 +97,9 @@ def _place(
     new, second = _place_on_new(remaining, filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
     there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
-    unplaced = _unplaced(asks, assignments, there, _left(offers, new), seed, allowance.less(new.values()))
+    unplaced = _unplaced(
+        asks, assignments, there, offers_left(offers, new.values()), seed, allowance.less(new.values())
+    )
     loads = _by_host(second)
     new_hosts = tuple(NewHost(name, offer, _why(offer, loads[name], offers)) for name, offer in new.items())
     return HostPlan(Placement(assignments, unplaced), new_hosts)
@@ -167,10 +171,11 @@ def _loaded(host: Candidate, added: Counter[str], sizes: Mapping[str, Resources]
     return replace(host, used=used, instances=dict(Counter(host.instances) + added))
 
 
-def _left(offers: Sequence[Offer], new: Mapping[str, Offer]) -> tuple[Offer, ...]:
-    taken = Counter(new.values())
+def offers_left(offers: Sequence[Offer], taken: Iterable[Offer]) -> tuple[Offer, ...]:
+    """Return what is left of offers once one host of each of `taken` was asked for."""
+    counts = Counter(taken)
     return tuple(
-        offer if offer.available is None else replace(offer, available=offer.available - taken[offer])
+        offer if offer.available is None else replace(offer, available=offer.available - counts[offer])
         for offer in offers
     )
 

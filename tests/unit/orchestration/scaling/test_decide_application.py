@@ -220,3 +220,13 @@ def test_a_plan_inside_the_hard_cap_leaves_the_rest_unplaced_with_words() -> Non
     plan = decide_application(snapshot(feed_requests=12_000, latency_ms=800, allowance=left))
     assert {one.host.source for one in plan.hosts} == {"private"}
     assert any("quota of cloud hosts" in one.words for one in plan.unplaced)
+
+
+def test_headroom_is_asked_for_beside_the_plan_and_only_while_it_is_missing() -> None:
+    bounds = Cluster("", headroom_hosts=1)
+    plan = decide_application(snapshot(cluster=bounds))
+    (extra,) = plan.hosts
+    assert (extra.host.source, plan.instances) == ("private", ())
+    assert "headroom" in extra.why
+    assert not decide_application(snapshot(cluster=bounds, hosts=(*HOSTS, extra.host), offers=())).changes_anything
+    assert not decide_application(snapshot(cluster=bounds, removing=True)).hosts
