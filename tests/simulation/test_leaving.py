@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.clouds.fake import FakeCloud
@@ -11,6 +12,7 @@ from dcp.drivers.runtimes.fake import Behaviour, FakeRuntime
 from dcp.engine import commands, host_verbs
 from dcp.engine.context import Context
 from dcp.engine.controller import Controller
+from dcp.hosts.clusters import Cluster
 from dcp.hosts.model import Host, HostType, Resources
 from dcp.hosts.states import HostState
 from dcp.kernel.clock import LoopClock
@@ -19,7 +21,7 @@ from dcp.orchestration.services.ports import OneRuntime
 from dcp.simulation.crash import end_all
 from dcp.simulation.leaks import settings
 from dcp.simulation.virtual_time import run_virtual
-from dcp.store import hosts
+from dcp.store import events, hosts
 from dcp.store.database import InlineDatabase
 
 SHAPE = Resources(1000, 1 << 30)
@@ -77,9 +79,10 @@ class World:
         await self.until(is_so)
 
 
-def play(scenario: Callable[[World], Awaitable[None]], private: int) -> None:
+def play(scenario: Callable[[World], Awaitable[None]], private: int, *clusters: Cluster) -> None:
     async def work() -> None:
         world = World(private)
+        world.context.settings = replace(world.context.settings, clusters=clusters)
         elastic = Elastic(min_instances=INSTANCES, max_instances=INSTANCES)
         web = ServiceSpec("web", ("web",), HALF, replicas=INSTANCES, elastic=elastic, stop_grace_s=1.0)
         await commands.apply(world.context, ApplicationSpec("shop", (web,)))
@@ -132,3 +135,39 @@ def test_a_host_stays_until_there_is_room_elsewhere() -> None:
         assert world.fewest == INSTANCES
 
     play(scenario, private=2)
+
+
+def test_headroom_comes_stays_and_is_not_asked_for_again() -> None:
+    async def scenario(world: World) -> None:
+        async def one_is_empty() -> bool:
+            ledger = await world.ledger()
+            return "private-3" in ledger and ledger["private-3"].state == HostState.READY
+
+        await world.until(one_is_empty)
+        before = await world.ledger()
+        await world.clock.sleep(300.0)
+        after = await world.ledger()
+        assert {host.id: host.state for host in after.values()} == {host.id: host.state for host in before.values()}
+        assert len(after) == 3
+
+    play(scenario, 4, Cluster("", headroom_hosts=1))
+
+
+def test_no_more_is_bought_than_the_quota_and_what_waits_is_explained() -> None:
+    async def work() -> None:
+        world = World(1)
+        world.context.settings = replace(world.context.settings, clusters=(Cluster("", max_cloud_hosts=0),))
+        await commands.apply(world.context, ApplicationSpec("shop", (ServiceSpec("web", ("web",), HALF, replicas=4),)))
+        before = asyncio.all_tasks()
+        controller = asyncio.create_task(Controller(world.context).run(), name="controller")
+        try:
+            await world.clock.sleep(60.0)
+            assert {host.kind for host in (await world.ledger()).values()} == {"private"}
+            assert world.serving() == 2
+            said = await world.database.read(lambda connection: events.newest(connection, 100))
+            assert any("the quota of cloud hosts" in one.event.words for one in said)
+        finally:
+            await end_all({controller} | (asyncio.all_tasks() - before - {asyncio.current_task()}))
+            world.database.close()
+
+    run_virtual(work())
