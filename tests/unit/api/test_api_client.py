@@ -23,6 +23,7 @@ CALLS = {
     "GET /instances": lambda api: api.instances("shop", ended=True),
     "GET /instances/{instance}/logs": lambda api: api.logs("feed-1", 5),
     "GET /hosts": lambda api: api.hosts(),
+    "GET /hosts/{host}/log": lambda api: api.host_log("cloud-1"),
     "POST /hosts/{host}/cordon": lambda api: api.cordon_host("cloud-1"),
     "POST /hosts/{host}/uncordon": lambda api: api.uncordon_host("cloud-1"),
     "POST /hosts/{host}/drain": lambda api: api.drain_host("cloud-1", 60.0),

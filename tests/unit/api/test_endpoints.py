@@ -189,5 +189,7 @@ async def test_a_host_is_cordoned_used_again_and_drained(running: httpx.AsyncCli
     drained = (await running.post(f"{url}/drain", json={"within_s": 30})).json()
     assert drained["state"] == "cordoned" and drained["leave_by"] > 0
     assert (await running.post(f"{API}/hosts/nowhere/cordon")).status_code == 404
+    assert (await running.get(f"{url}/log")).json()["tries"] == []
+    assert (await running.get(f"{API}/hosts/nowhere/log")).status_code == 404
     events = (await running.get(f"{API}/events", params={"subject": f"host/{host}"})).json()["events"]
     assert [one["reason"] for one in events if one["after"] in ("cordoned",)][:2] == ["by-person", "by-person"]
