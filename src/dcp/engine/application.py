@@ -207,6 +207,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
+        spares=context.settings.spares,
         warming=_warming(connection, context, application.spec),
         cluster=context.settings.cluster(application.spec.cluster),
         allowance=_allowance(connection, context, application.spec.cluster, known),
@@ -336,13 +337,14 @@ def _write(connection: Connection, plan: ApplicationPlan, loaded: Loaded, news: 
         _claim_hosts(connection, plan, snapshot.hosts)
         instances.add(connection, (planned.instance for planned in plan.instances))
         _mark_leaving(connection, plan, snapshot)
+        _rebind(connection, plan)
         plans.add(connection, plan)
     events.append(connection, plan.at, (*_events(plan, loaded), *news))
 
 
 def _claim_hosts(connection: Connection, plan: ApplicationPlan, known: tuple[Host, ...]) -> None:
     """Raise the version of every host that takes an instance, so that two plans never fill the same room."""
-    used = {planned.instance.host_id for planned in plan.instances}
+    used = {planned.instance.host_id for planned in plan.instances} | {one.host_id for one in plan.rebinds}
     for host in known:
         if host.id in used:
             hosts.change(connection, host, host)
@@ -353,6 +355,11 @@ def _mark_leaving(connection: Connection, plan: ApplicationPlan, snapshot: Appli
     for removal in plan.removals:
         before = known[removal.instance_id]
         instances.change(connection, before, replace(before, leave_reason=removal.reason))
+
+
+def _rebind(connection: Connection, plan: ApplicationPlan) -> None:
+    for one in plan.rebinds:
+        instances.change(connection, one.instance, replace(one.instance, host_id=one.host_id))
 
 
 def _events(plan: ApplicationPlan, loaded: Loaded) -> list[Event]:
@@ -375,6 +382,9 @@ def _events(plan: ApplicationPlan, loaded: Loaded) -> list[Event]:
         found.append(Event(host.host.subject, "requested", host.why, after=str(host.host.state)))
     for planned in plan.instances:
         found.append(Event(planned.instance.subject, "placed", planned.why, after=str(planned.instance.state)))
+    for rebind in plan.rebinds:
+        moved = (rebind.instance.host_id, rebind.host_id)
+        found.append(Event(rebind.instance.subject, "rebound", rebind.words, before=moved[0], after=moved[1]))
     for removal in plan.removals:
         found.append(Event(f"instance/{removal.instance_id}", removal.reason, removal.words))
     return found

@@ -16,6 +16,7 @@ from dcp.hosts.states import HostState
 from dcp.hosts.view import EngineLook, SourceView, is_there
 from dcp.kernel.errors import DriverError
 from dcp.orchestration.scaling.removals import idle_hosts
+from dcp.orchestration.scaling.spares import late_spares
 from dcp.orchestration.services.suspects import suspect_hosts
 from dcp.store import hosts, initialisations, instances, refusals
 
@@ -101,6 +102,7 @@ class Looker:
         taken = {instance.host_id for instance in live}
         keep = kept_ready(settings.clusters, every, taken)
         give_back = dict(idle_hosts(every, live, now, settings.timing.host_linger_s, empty_since, keep))
+        late = late_spares(every, live, keep) if settings.spares is not None else ()
         idle = [host for host in give_back if host.source == self._source and self._can_stop]
         return SourceView(
             now=now,
@@ -109,6 +111,7 @@ class Looker:
             live_instances=Counter(instance.host_id for instance in live),
             give_back={
                 **{host.id: words for host, words in give_back.items()},
+                **{host.id: words for host, words in late},
                 **surplus_stopped(settings.clusters, every, taken),
             },
             keep_stopped=kept_stopped(settings.clusters, every, idle),

@@ -5,18 +5,25 @@ value is what `dcp plan` prints.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from dcp.hosts.boots import SpareSettings
 from dcp.hosts.clusters import UNBOUNDED, Allowance, Cluster
 from dcp.hosts.cost.prices import price_lines
-from dcp.hosts.model import Host, Offer, Resources
+from dcp.hosts.model import Host, Offer, Resources, SourceKind
 from dcp.hosts.reserve import missing_headroom, reserve_hosts
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
-from dcp.orchestration.scaling.hosts_wanted import HostPlan, NewHost, offers_left, place_with_new_hosts
+from dcp.orchestration.scaling.hosts_wanted import (
+    HostPlan,
+    NewHost,
+    offers_left,
+    place_with_new_hosts,
+    with_assignments,
+)
 from dcp.orchestration.scaling.model import (
     ApplicationView,
     Direction,
@@ -28,8 +35,10 @@ from dcp.orchestration.scaling.model import (
 )
 from dcp.orchestration.scaling.moves import Move, decide_move
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
+from dcp.orchestration.scaling.rebind import Rebind, decide_rebinds, rebound
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
+from dcp.orchestration.scaling.spares import SparesView, ask_for_spares, decide_spares
 from dcp.orchestration.scaling.targets import decide_targets
 from dcp.orchestration.scaling.warming import EXCLUDED, WarmingSnapshot, plan_warmings, stranded
 from dcp.orchestration.services.decide import START_FAILURES
@@ -76,6 +85,8 @@ class ApplicationSnapshot:
     last_instance: int
     last_host: int
     last_plan: int
+    spares: SpareSettings | None = None
+    """None: none are asked for, and what is placed stays where it is."""
     warming: WarmingSnapshot | None = None
     """None: nothing is known of images, and nothing waits for any."""
     allowance: Allowance = UNBOUNDED
@@ -105,7 +116,11 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
     if move := _move(snapshot, decisions, replacements):
         host_plan, replaces = move.host_plan, move.instance_id
     host_plan = replace(host_plan, new_hosts=(*host_plan.new_hosts, *_reserve(snapshot, host_plan)))
-    hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in host_plan.new_hosts)
+    spares = _spares(snapshot, host_plan)
+    new_hosts = (*host_plan.new_hosts, *spares)
+    hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in new_hosts)
+    removals = _removals(snapshot, replacements)
+    rebinds = _rebinds(snapshot, host_plan, {one.instance_id for one in removals})
     planned = tuple(
         replace(one, instance=replace(one.instance, replaces=replaces))
         for one in _instances(snapshot, plan_id, host_plan, targets, replacements)
@@ -118,7 +133,8 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         targets=decisions,
         hosts=hosts,
         instances=planned,
-        removals=_removals(snapshot, replacements),
+        removals=removals,
+        rebinds=rebinds,
         holds=(
             *(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
             *_spending(snapshot, host_plan),
@@ -127,7 +143,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         warming=plan_warmings(
             snapshot.warming,
             snapshot.spec,
-            (one.instance for one in planned),
+            (*(one.instance for one in planned), *rebound(rebinds)),
             (*snapshot.hosts, *(one.host for one in hosts)),
         ),
         price_change_usd_per_hour=sum(new.host.host_type.price_usd_per_hour for new in hosts),
@@ -182,17 +198,7 @@ def _serves(instance: Instance) -> bool:
 def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> HostPlan:
     """Dependencies get their hosts first: the dependants' gates wait for them."""
     asks = tuple(
-        Ask(
-            service=str(ServiceKey(snapshot.name, name)),
-            count=replacements[name].add,
-            resources=snapshot.spec.service(name).resources,
-            constraints=(*snapshot.spec.service(name).constraints, *_kept_from(snapshot, name)),
-            max_per_host=snapshot.spec.service(name).most_per_host,
-            not_on=_failed_on(snapshot, name),
-            image=_image(snapshot, name),
-        )
-        for name in call_order(snapshot.spec)
-        if replacements[name].add
+        _ask(snapshot, name, replacements[name].add) for name in call_order(snapshot.spec) if replacements[name].add
     )
     if not asks:
         return HostPlan(Placement((), ()), ())
@@ -222,6 +228,69 @@ def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> froze
     own = snapshot.spec.cluster
     leaving = {host.id for host in snapshot.hosts if host.leave_by is not None or host.cluster != own}
     return frozenset(one.id for one in service.instances if one.host_id in leaving)
+
+
+def _ask(snapshot: ApplicationSnapshot, name: str, count: int) -> Ask:
+    spec = snapshot.spec.service(name)
+    return Ask(
+        service=str(ServiceKey(snapshot.name, name)),
+        count=count,
+        resources=spec.resources,
+        constraints=(*spec.constraints, *_kept_from(snapshot, name)),
+        max_per_host=spec.most_per_host,
+        not_on=_failed_on(snapshot, name),
+        image=_image(snapshot, name),
+    )
+
+
+def _waiting(snapshot: ApplicationSnapshot) -> tuple[Instance, ...]:
+    """Return what is placed and not started, dependencies first."""
+    own = {service.spec.name: service.instances for service in snapshot.services}
+    return tuple(
+        one
+        for name in call_order(snapshot.spec)
+        for one in own.get(name, ())
+        if one.state is InstanceState.PLACED and not one.leave_reason
+    )
+
+
+def _rebinds(snapshot: ApplicationSnapshot, host_plan: HostPlan, leaving: Collection[str]) -> tuple[Rebind, ...]:
+    if snapshot.spares is None:
+        return ()
+    waiting = [one for one in _waiting(snapshot) if one.id not in leaving]
+    if not waiting or not any(host.state is HostState.READY for host in snapshot.hosts):
+        return ()
+    placed = host_plan.placement.assignments
+    sizes = {str(ServiceKey(snapshot.name, one.name)): one.resources for one in snapshot.spec.services}
+    room = with_assignments(placed, sizes, _candidates(snapshot))
+    known = {host.id: host for host in snapshot.hosts}
+    return decide_rebinds(waiting, known, room, lambda name, count: _ask(snapshot, name, count), snapshot.seed)
+
+
+def _spares(snapshot: ApplicationSnapshot, host_plan: HostPlan) -> tuple[NewHost, ...]:
+    """Return the spares to ask for, beside what the plan asks for."""
+    if snapshot.spares is None or snapshot.removing:
+        return ()
+    placed = {one.host_id for one in host_plan.placement.assignments}
+    new = [one for one in host_plan.new_hosts if one.offer.kind is SourceKind.CLOUD and one.host_id in placed]
+    view = SparesView(
+        now=snapshot.now,
+        settings=snapshot.spares,
+        hosts=tuple(host for host in snapshot.hosts if host.cluster == snapshot.spec.cluster),
+        taken={one.host_id for one in snapshot.host_instances} | placed,
+        new=len(new),
+    )
+    spares = decide_spares(view)
+    if not spares.count:
+        return ()
+    counts = Counter(one.service for one in _waiting(snapshot))
+    counts.update(ServiceKey.parse(one.service).name for one in host_plan.placement.assignments)
+    asks = tuple(_ask(snapshot, name, counts[name]) for name in call_order(snapshot.spec) if counts[name])
+    left = offers_left(snapshot.offers, (host.offer for host in host_plan.new_hosts))
+    allowance = snapshot.allowance.less(host.offer for host in host_plan.new_hosts)
+    first = snapshot.last_host + len(host_plan.new_hosts) + 1
+    offers = enumerate(ask_for_spares(spares, asks, left, allowance), first)
+    return tuple(NewHost(f"{offer.source}-{number}", offer, spares.words) for number, offer in offers)
 
 
 def _failed_on(snapshot: ApplicationSnapshot, name: str) -> frozenset[str]:

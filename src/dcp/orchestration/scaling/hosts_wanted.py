@@ -149,8 +149,15 @@ def _in_order(asks: tuple[Ask, ...], assignments: tuple[Assignment, ...]) -> tup
 def _with(
     assignments: tuple[Assignment, ...], asks: tuple[Ask, ...], hosts: tuple[Candidate, ...]
 ) -> tuple[Candidate, ...]:
-    """Return the hosts as they are once the assignments are there."""
-    sizes = {ask.service: ask.resources for ask in asks}
+    return with_assignments(assignments, {ask.service: ask.resources for ask in asks}, hosts)
+
+
+def with_assignments(
+    assignments: tuple[Assignment, ...], sizes: Mapping[str, Resources], hosts: tuple[Candidate, ...]
+) -> tuple[Candidate, ...]:
+    """Return the hosts as they are once the assignments are there; `sizes` of every service by its name."""
+    if not assignments:
+        return hosts
     added = _by_host(assignments)
     return tuple(_loaded(host, added.get(host.host_id, Counter()), sizes) for host in hosts)
 

@@ -10,6 +10,7 @@ from dcp.hosts.cost.prices import PriceLine
 from dcp.hosts.model import Host
 from dcp.images.warming.model import PlannedWarming
 from dcp.orchestration.scaling.model import Policy, TargetDecision
+from dcp.orchestration.scaling.rebind import Rebind
 from dcp.orchestration.services.model import Instance
 from dcp.scheduling.model import Unplaced
 
@@ -63,6 +64,8 @@ class ApplicationPlan:
     hosts: tuple[PlannedHost, ...] = ()
     instances: tuple[PlannedInstance, ...] = ()
     removals: tuple[Removal, ...] = ()
+    rebinds: tuple[Rebind, ...] = ()
+    """Instances that go from a host that is still coming to one that is ready."""
     holds: tuple[Hold, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
     warming: tuple[PlannedWarming, ...] = ()
@@ -77,4 +80,4 @@ class ApplicationPlan:
     @property
     def changes_anything(self) -> bool:
         """Return whether applying writes more than what scaling remembers."""
-        return bool(self.hosts or self.instances or self.removals)
+        return bool(self.hosts or self.instances or self.removals or self.rebinds)

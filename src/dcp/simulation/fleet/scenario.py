@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from dataclasses import dataclass
 
+from dcp.hosts.boots import SpareSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
@@ -67,3 +69,5 @@ class FleetScenario:
     start_s: tuple[float, float]
     """From the start of an instance until it is healthy."""
     cloud: CloudScenario
+    spares: SpareSettings
+    """What dcp is told to expect."""
