@@ -207,7 +207,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
-        spares=context.settings.spares,
+        spares=context.spares,
         warming=_warming(connection, context, application.spec),
         cluster=context.settings.cluster(application.spec.cluster),
         allowance=_allowance(connection, context, application.spec.cluster, known),

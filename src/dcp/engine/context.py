@@ -13,6 +13,7 @@ from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
 from dcp.engine.warming.parts import WarmingParts
+from dcp.hosts.boots import SpareSettings
 from dcp.hosts.initialising import InitialiseLimits
 from dcp.hosts.ports import HostSource, Initialiser
 from dcp.kernel.clock import Clock
@@ -47,6 +48,8 @@ class Context:
     initialiser: Initialiser | None = None
     """None where no source has bare hosts."""
     initialise_limits: InitialiseLimits = InitialiseLimits()
+    spares: SpareSettings | None = None
+    """Hosts beyond those wanted, because some fail and some are late; None: each instance waits for its own host."""
     wakes: Wakes = field(default_factory=Wakes)
     unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
     """Errors of workers that are no DcpError: faults in our code, newest last."""

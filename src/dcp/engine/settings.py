@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from dcp.hosts.boots import SpareSettings
 from dcp.hosts.clusters import Cluster, SourceAccess
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
@@ -69,8 +68,6 @@ class EngineSettings:
     """Up to this long ago: what began later may not be written yet."""
     seed: int = 0
     """Breaks ties between equal hosts."""
-    spares: SpareSettings | None = None
-    """Hosts beyond those wanted, because some fail and some are late; None: each instance waits for its own host."""
     parallel_calls: int = 32
     """Driver calls that one worker has under way at most."""
 

@@ -102,7 +102,7 @@ class Looker:
         taken = {instance.host_id for instance in live}
         keep = kept_ready(settings.clusters, every, taken)
         give_back = dict(idle_hosts(every, live, now, settings.timing.host_linger_s, empty_since, keep))
-        late = late_spares(every, live, keep) if settings.spares is not None else ()
+        late = late_spares(every, live, keep) if self._context.spares is not None else ()
         idle = [host for host in give_back if host.source == self._source and self._can_stop]
         return SourceView(
             now=now,

@@ -146,7 +146,8 @@ class _Run:
             runtimes=OneRuntime(self._runtime),
             balancer=self._balancer,
             sources=(private, *self._clouds),
-            settings=EngineSettings(seed=self._seed, spares=scenario.spares),
+            settings=EngineSettings(seed=self._seed),
+            spares=scenario.spares,
         )
 
     def _application(self, replicas: int) -> ApplicationSpec:
