@@ -1,5 +1,6 @@
 """Listen addresses, as every balancer sees them: how they are written, whether they are free, whether two clash."""
 
+import asyncio
 import socket
 from collections.abc import Sequence
 
@@ -21,6 +22,17 @@ def is_free(address: str, port: int) -> bool:
             attempt.bind((address, port))
     except OSError:
         return False
+    return True
+
+
+async def listens(address: str, port: int) -> bool:
+    """Return whether somebody takes connections there now."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    try:
+        _, writer = await asyncio.open_connection(here, port)
+    except OSError:
+        return False
+    writer.close()
     return True
 
 

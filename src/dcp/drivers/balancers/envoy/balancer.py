@@ -78,12 +78,19 @@ class EnvoyBalancer:
             await self._ledger.set_stopped(False)
             state = await self._server.refresh()
         if self._options.embedded:
-            status = self._statuses[EMBEDDED]
-            if not (self._proxy.running() and await status.alive()):
-                async with self._directory.locked("proxy"):
-                    await self._proxy.start(status)
-            await self._routing.embedded_in_force(state)
+            await self._embedded(state)
         await self._fleet.note_silence()
+
+    async def _embedded(self, state: EdgeState) -> None:
+        status = self._statuses[EMBEDDED]
+        runs = self._proxy.running() and await status.alive()
+        if not runs:
+            async with self._directory.locked("proxy"):
+                await self._proxy.start(status)
+        await self._routing.embedded_in_force(state)
+        if not runs:
+            # What a proxy acknowledges while it starts, its workers begin to listen on a moment later.
+            await self._routing.embedded_listens(state, self._clock)
 
     async def set_routes(self, routes: tuple[Route, ...]) -> None:
         check_distinct(routes)

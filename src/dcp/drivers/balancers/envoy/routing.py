@@ -11,13 +11,16 @@ from dcp.drivers.balancers.envoy.options import EMBEDDED, EnvoyOptions, Listener
 from dcp.drivers.balancers.envoy.resources import routes_at
 from dcp.drivers.balancers.envoy.server import Connected, XdsServer
 from dcp.drivers.balancers.envoy.status import Status
-from dcp.drivers.balancers.listening import address_text, is_free
+from dcp.drivers.balancers.listening import address_text, is_free, listens
+from dcp.drivers.balancers.waiting import wait_until
+from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DriverError, Unavailable
 from dcp.orchestration.traffic.edge import EdgeState
 from dcp.orchestration.traffic.model import Route
 
 _ROUTE_S = 0.02
 """A proxy has so much more time for each route: a thousand new ones take seconds."""
+_LISTEN_S = 5.0
 
 
 class Routing:
@@ -42,6 +45,20 @@ class Routing:
         self._retry_free()
         if not await self._fleet.embedded_accepted(*self._conditions(state, {}), _ROUTE_S * len(state.routes)):
             raise DriverError("the proxy runs but has not taken over its routes")
+
+    async def embedded_listens(self, state: EdgeState, clock: Clock) -> None:
+        """Return when the embedded proxy takes connections on all it did not refuse. DriverError: it does not."""
+        here = self._server.connected(EMBEDDED)
+        refused = here.session.refusals() if here is not None else {}
+        left = [route for route in self._at(EMBEDDED, state) if _address(route) not in refused]
+
+        async def all_listen() -> bool:
+            while left and await listens(left[-1].listen_address, left[-1].listen_port):
+                left.pop()
+            return not left
+
+        if not await wait_until(clock, all_listen, _LISTEN_S):
+            raise DriverError(f"the proxy runs but does not listen on {_address(left[-1])}")
 
     def _conditions(
         self, state: EdgeState, refused: dict[str, tuple[Route, str]]
