@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 from dcp.engine.context import Context, log
 from dcp.kernel.errors import DriverError, Unreachable
 from dcp.kernel.events import Event
-from dcp.orchestration.services.model import Observation
+from dcp.orchestration.services.model import Observation, ServiceKey
 from dcp.orchestration.services.ports import Runtime
-from dcp.store import events, history, instances, warming
+from dcp.store import applications, events, history, instances, warming
 from dcp.store.leases import Lease
 
 SUBJECT = "runtime"
@@ -38,9 +38,26 @@ class CollectorWorker:
         ids = [one.instance_id for _, one in found]
         wanted = await self._context.database.read(lambda connection: _wanted(connection, ids))
         unwanted = [(runtime, one) for runtime, one in found if one.instance_id not in wanted]
+        told = await self._still_told([one.instance_id for _, one in unwanted if one.running])
+        unwanted = [(runtime, one) for runtime, one in unwanted if one.instance_id not in told]
         await asyncio.gather(*(self._collect(lease, runtime, one) for runtime, one in unwanted))
         await self._forget_history(lease)
         return self._context.settings.poll_s
+
+    async def _still_told(self, ids: list[str]) -> frozenset[str]:
+        """Return those of `ids` that the balancer still sends requests to: a crash came between row and balancer.
+
+        The worker of their service tells it first. While the balancer cannot be asked, any of them may be one.
+        """
+        found: set[str] = set()
+        ended = await self._context.database.read(lambda connection: _routed(connection, ids)) if ids else {}
+        for service, addresses in ended.items():
+            try:
+                there = {(one.address, one.port) for one in await self._context.balancer.endpoints(service)}
+            except DriverError:
+                there = set(addresses.values())
+            found.update(instance_id for instance_id, address in addresses.items() if address in there)
+        return frozenset(found)
 
     async def _forget_history(self, lease: Lease) -> None:
         now, settings = self._context.clock.now(), self._context.settings
@@ -76,3 +93,21 @@ class CollectorWorker:
 def _wanted(connection: Connection, ids: list[str]) -> frozenset[str]:
     """Return those that the ledger wants: instances that have not ended, and mirrors that are not gone."""
     return instances.unended_among(connection, ids) | {mirror.id for mirror in warming.mirrors_of(connection)}
+
+
+def _routed(connection: Connection, ids: list[str]) -> dict[ServiceKey, dict[str, tuple[str, int]]]:
+    """Return where each of `ids` was reached, by service that has a route, unless a live instance is there now."""
+    found: dict[ServiceKey, dict[str, tuple[str, int]]] = {}
+    for instance_id in ids:
+        instance = instances.find(connection, instance_id)
+        if instance is None or not instance.port:
+            continue
+        service = ServiceKey(instance.application, instance.service)
+        found.setdefault(service, {})[instance_id] = (instance.address, instance.port)
+    for service in list(found):
+        rows = applications.service_rows(connection, service.application)
+        live = {(one.address, one.port) for one in instances.live(connection, service.application, service.name)}
+        left = {one: address for one, address in found.pop(service).items() if address not in live}
+        if left and any(row.key == service for row in rows):
+            found[service] = left
+    return found
