@@ -101,6 +101,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         warming=make_warming(settings, token_server),
         initialiser=make_initialiser(settings, state, clock),
         initialise_limits=settings.initialise_limits,
+        spares=settings.spares,
     )
 
 

@@ -7,6 +7,7 @@ from dcp.drivers.clouds.template import Template
 from dcp.drivers.initialisers.ansible.playbook import AnsibleChoice
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
+from dcp.hosts.boots import SpareSettings
 from dcp.hosts.initialising import InitialiseLimits
 from dcp.hosts.loans import Loan
 from dcp.hosts.model import HostType, SourceKind
@@ -209,6 +210,8 @@ class Settings:
     """What is run in the mirror image."""
     initialise: AnsibleChoice = AnsibleChoice()
     initialise_limits: InitialiseLimits = InitialiseLimits()
+    spares: SpareSettings | None = None
+    """None: hosts beyond those wanted are never asked for."""
 
     @property
     def has_bare_hosts(self) -> bool:

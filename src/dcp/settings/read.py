@@ -3,20 +3,16 @@
 import hashlib
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from dcp.compose.yaml_text import Document, parse_yaml
 from dcp.drivers.initialisers.ansible.playbook import OWN_PHASE, AnsibleChoice
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.clusters import SourceAccess
 from dcp.hosts.model import HostType, Resources, SourceKind
-from dcp.kernel.errors import InvalidInput, Problem
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Timing
 from dcp.orchestration.services.addresses import AddressRange
 from dcp.settings.clouds import AccountForm
-from dcp.settings.faults import problems_of_validation
+from dcp.settings.forms import parse_form, read_text
 from dcp.settings.initialise import InitialiseForm, StaticForm
 from dcp.settings.machine import Machine, slice_of, this_machine
 from dcp.settings.model import (
@@ -56,33 +52,14 @@ def read_settings(path: Path | None, machine: Machine | None = None) -> Settings
     """
     if path is None:
         return parse_settings("", "dcp.yaml", machine)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InvalidInput((Problem(str(path), f"cannot be read: {words}"),), subject="configuration") from error
+    text = read_text(path, "configuration")
     return parse_settings(text, str(path), machine)
 
 
 def parse_settings(text: str, name: str, machine: Machine | None = None) -> Settings:
     """Return the settings in `text`; `name` is what problems call the file. Raises InvalidInput."""
-    document = parse_yaml(text, name)
-    problems = document.problems
-    if not problems and not isinstance(document.data, dict | None):
-        problems = (Problem(name, "must be a mapping of keys", "such as policy: gated"),)
-    if not problems:
-        try:
-            return _settings(SettingsForm.model_validate(document.data or {}), machine or this_machine())
-        except ValidationError as error:
-            found = problems_of_validation(error.errors(), hidden=SOURCE_KINDS, model=SettingsForm)
-            problems = tuple(_located(problem, document) for problem in found)
-    raise InvalidInput(problems, subject=f"configuration {name}")
-
-
-def _located(problem: Problem, document: Document) -> Problem:
-    parts = tuple(int(part) if part.isdigit() else part for part in problem.path.split(".") if part)
-    line = document.line(parts)
-    return Problem(problem.path, f"line {line}: {problem.message}" if line else problem.message, problem.hint)
+    form = parse_form(text, name, SettingsForm, "configuration", hidden=SOURCE_KINDS, hint="such as policy: gated")
+    return _settings(form, machine or this_machine())
 
 
 def _settings(form: SettingsForm, machine: Machine) -> Settings:
@@ -114,6 +91,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         mirror_command=tuple(form.warming.mirror_command),
         initialise=_initialise(form.initialise),
         initialise_limits=form.initialise.limits(),
+        spares=form.spares.settings() if form.spares else None,
     )
 
 

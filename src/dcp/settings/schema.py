@@ -21,6 +21,7 @@ from dcp.settings.initialise import InitialiseForm, StaticForm
 from dcp.settings.loans import LentForm
 from dcp.settings.model import BalancerSettings, RuntimeSettings
 from dcp.settings.registry import RegistryForm
+from dcp.settings.spares import SparesForm
 from dcp.settings.values import (
     LABEL,
     Clusters,
@@ -391,6 +392,7 @@ class SettingsForm(_Form):
     engine: EngineForm = EngineForm()
     discovery: DiscoveryForm = DiscoveryForm()
     initialise: InitialiseForm = InitialiseForm()
+    spares: SparesForm | None = None
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SettingsForm":

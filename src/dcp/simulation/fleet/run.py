@@ -162,7 +162,7 @@ class _Run:
         looks = 0
         while (elapsed_s := self._clock.now() - began) <= limit_s:
             serving = sum(1 for one in self._balancer.current(ServiceKey("fleet", SERVICE)) if not one.draining)
-            if looks % 20 == 0:
+            if looks % 20 == 0 or serving >= count:
                 await self._note(elapsed_s, serving)
             if serving >= count:
                 return elapsed_s

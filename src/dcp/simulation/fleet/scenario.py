@@ -56,6 +56,17 @@ class CloudScenario:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """What must hold for the share `quantile` of all seeds."""
+
+    quantile: float
+    serving_s: float
+    """All serve so long after they were wanted."""
+    own_share_s: float | None = None
+    """dcp takes so much longer than the bound; None: not promised."""
+
+
+@dataclass(frozen=True, slots=True)
 class FleetScenario:
     """Add `nodes` instances that need a host each, to `before` that serve."""
 
@@ -64,10 +75,9 @@ class FleetScenario:
     nodes: int
     private_hosts: int
     """The company's own; those that serve before stand on them."""
-    deadline_s: float
-    own_share_limit_s: float
+    promise: Promise
     start_s: tuple[float, float]
     """From the start of an instance until it is healthy."""
     cloud: CloudScenario
-    spares: SpareSettings
-    """What dcp is told to expect."""
+    spares: SpareSettings | None
+    """What dcp is told to expect; None: it asks for no spares."""
