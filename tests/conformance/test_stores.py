@@ -14,6 +14,7 @@ import stores_events
 import stores_images
 import stores_leases
 import stores_rows
+import stores_surges
 import stores_transactions
 import stores_warming
 from hypothesis import HealthCheck, given, settings
@@ -37,6 +38,7 @@ SUBJECTS = (
     stores_images,
     stores_edge,
     stores_warming,
+    stores_surges,
 )
 """Importing them fills the lists of cases."""
 

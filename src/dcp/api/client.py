@@ -14,7 +14,7 @@ from dcp.api.errors import error_of
 from dcp.api.images_client import ImagesClient
 from dcp.api.registry_client import RegistryClient
 from dcp.api.state_directory import default_state, found_server, read_token
-from dcp.kernel.errors import Denied, InvalidInput, Problem, Unavailable
+from dcp.kernel.errors import Conflict, Denied, InvalidInput, NotFound, Problem, Unavailable
 from dcp.orchestration.services.model import ApplicationSpec
 
 Json = dict[str, Any]
@@ -88,6 +88,27 @@ class Client:
     def remove(self, name: str) -> Json:
         """Ask for an application to be drained, stopped and forgotten."""
         return self._call("DELETE", f"applications/{_part(name)}")
+
+    def only_application(self) -> str:
+        """Return the name of the only application. Raises NotFound, or Conflict where there are several."""
+        known = [one["name"] for one in self.applications()["applications"]]
+        if not known:
+            raise NotFound("there is no application", hint="apply one: dcp apply FILE")
+        if len(known) > 1:
+            raise Conflict(f"there are {len(known)} applications", hint=f"say which: {', '.join(known)}")
+        return str(known[0])
+
+    def surges(self) -> Json:
+        """Return planned surges that are neither over nor cancelled."""
+        return self._get("surges")
+
+    def plan_surge(self, body: Json) -> Json:
+        """Plan a surge, or with `dry_run` only rehearse it."""
+        return self._call("POST", "surges", json=body)
+
+    def cancel_surge(self, surge: str) -> Json:
+        """Plan with a surge no more."""
+        return self._call("DELETE", f"surges/{_part(surge)}")
 
     def services(self) -> Json:
         """Return every service at a glance."""

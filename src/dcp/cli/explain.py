@@ -11,7 +11,7 @@ from dcp.cli.options import AsJson, Server, State, Token, client
 from dcp.cli.output import clock_time, count, indented, number, price_lines, print_json, print_result, table
 from dcp.cli.waiting import Patience
 from dcp.images.warming.model import PlannedWarming, Way
-from dcp.kernel.errors import Conflict, NotFound
+from dcp.kernel.errors import NotFound
 from dcp.kernel.units import format_duration
 
 FOLLOW_EVERY_S = 0.5
@@ -55,11 +55,16 @@ def plan(
     Without a name the only application there is.
     """
     with client(state, server, token) as api:
-        found = _plan(api, application or _only_application(api))
+        found = _plan(api, application or api.only_application())
     if json:
         print_json(found)
         return
     print_result(f"plan {found['id']} for {found['application']}, policy {found['policy']}")
+    print_plan(found)
+
+
+def print_plan(found: dict[str, Any]) -> None:
+    """Print what a plan does, and why."""
     targets = table("SERVICE", "TARGET", "DOES", "WHY", numbers=("TARGET",))
     for one in found["targets"]:
         targets.add_row(one["service"], str(one["target"]), one["direction"], one["words"])
@@ -142,15 +147,6 @@ def _plan(api: Client, name: str) -> dict[str, Any]:
             return api.plan(name)
         except NotFound:
             raise missing from None
-
-
-def _only_application(api: Client) -> str:
-    known = [one["name"] for one in api.applications()["applications"]]
-    if not known:
-        raise NotFound("there is no application", hint="apply one: dcp apply FILE")
-    if len(known) > 1:
-        raise Conflict(f"there are {len(known)} applications", hint=f"say which: {', '.join(known)}")
-    return str(known[0])
 
 
 def _plan_lines(found: dict[str, Any]) -> Iterable[str]:

@@ -23,7 +23,7 @@ from dcp.orchestration.scaling.warming import WarmingSnapshot
 from dcp.orchestration.services.decide import HOST_GONE
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
-from dcp.store import applications, costs, counters, events, hosts, instances, plans, refusals, samples, warming
+from dcp.store import applications, costs, counters, events, hosts, instances, plans, refusals, samples, surges, warming
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
@@ -103,6 +103,7 @@ class ApplicationWorker:
 
         def forget(connection: Connection) -> None:
             applications.forget(connection, application.name)
+            surges.forget(connection, application.name)
             events.append(connection, now, [gone])
 
         await self._context.write_under(lease, forget)
@@ -210,6 +211,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         spares=context.spares,
         warming=_warming(connection, context, application.spec),
         cluster=context.settings.cluster(application.spec.cluster),
+        surges=surges.open_now(connection, now, name),
         allowance=_allowance(connection, context, application.spec.cluster, known),
     )
     return Loaded(application, rows, snapshot)

@@ -165,6 +165,17 @@ refusals = Table(
 )
 """What sources refused lately; a newer refusal of the same replaces the older one."""
 
+surges = Table(
+    "surges",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("application", NAME, nullable=False),
+    Column("ends_at", SECONDS, nullable=False),
+    Column("cancelled_at", SECONDS),
+    Column("body", Text, nullable=False),
+)
+"""Planned surges, as they were asked for."""
+
 initialisations = Table(
     "initialisations",
     metadata,

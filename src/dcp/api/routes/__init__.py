@@ -13,6 +13,7 @@ from dcp.api.routes import (
     registry,
     registry_doors,
     status,
+    surges,
 )
 
 ROUTERS = (
@@ -22,6 +23,7 @@ ROUTERS = (
     hosts.router,
     events.router,
     plans.router,
+    surges.router,
     cost.router,
     registry.router,
     discovery.router,

@@ -15,6 +15,7 @@ from dcp.hosts.model import Host, Offer, Resources, SourceKind
 from dcp.hosts.reserve import missing_headroom, reserve_hosts
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
+from dcp.orchestration.ahead.model import PlannedSurge
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import (
@@ -93,6 +94,8 @@ class ApplicationSnapshot:
     """What the application's cluster may still ask for."""
     cluster: Cluster | None = None
     """Bounds and reserves of the application's cluster, if it has any."""
+    surges: tuple[PlannedSurge, ...] = ()
+    """What people planned for the application and is not over."""
 
 
 def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
@@ -159,7 +162,9 @@ def _targets(snapshot: ApplicationSnapshot) -> tuple[TargetDecision, ...]:
             _removed(service, dependants_of(snapshot.spec, service.spec.name) & live) for service in snapshot.services
         )
     views = tuple(_view(service) for service in snapshot.services)
-    return decide_targets(ApplicationView(snapshot.name, snapshot.now, snapshot.policy, snapshot.timing, views))
+    return decide_targets(
+        ApplicationView(snapshot.name, snapshot.now, snapshot.policy, snapshot.timing, views, snapshot.surges)
+    )
 
 
 def _removed(service: ServiceSnapshot, dependants: frozenset[str]) -> TargetDecision:

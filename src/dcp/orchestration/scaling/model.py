@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dcp.kernel.events import Number
+from dcp.orchestration.ahead.model import PlannedSurge
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.services.model import ServiceSpec
 
@@ -101,6 +102,8 @@ class ApplicationView:
     policy: Policy
     timing: Timing
     services: tuple[ServiceView, ...]
+    surges: tuple[PlannedSurge, ...] = ()
+    """What people planned for it."""
 
 
 class Direction(StrEnum):
@@ -117,7 +120,7 @@ class TargetDecision:
 
     `reason` is a stable code: `steady`, `below-fatal`, `load-of-callers`, `still-below-fatal`, `coming`,
     `catching-up`, `above-safe`, `release-step`, `waits-for-dependants`, `waits-for-dependencies`,
-    `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`.
+    `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`.
     """
 
     service: str

@@ -76,6 +76,9 @@ def _steady(situation: Situation, reading: Reading, state: ScalingState) -> Verd
         lines = f"fatal {elastic.fatal_level:g}, safe {elastic.safe_level:g}"
         words = f"water level between its lines (lowest {level}, {lines})"
         return Verdict(without_release(state, reading.target), "steady", words)
+    if (planned := situation.floors.get(reading.name)) and planned.instances == reading.target:
+        words = f"lowest water level {level}; {planned.words}"
+        return Verdict(replace(state, above_safe_since=None), "steady", words)
     if reading.target == elastic.min_instances:
         words = f"lowest water level {level}, at its minimum of {count_of(reading.target)}"
         return Verdict(without_release(state, reading.target), "steady", words)

@@ -6,8 +6,10 @@ demand is the larger of what arrives there and of what the demand on its callers
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from dcp.orchestration.ahead.floors import Floor, floors_of
 from dcp.orchestration.scaling.graph import (
     call_order,
     closure,
@@ -47,6 +49,8 @@ class Situation:
     """Requests/s to be ready for now: by the newest `Timing.agree` windows."""
     lasting_demand: Mapping[str, float]
     """Requests/s to stay ready for when shrinking: by all windows, so a short pause releases nothing."""
+    floors: Mapping[str, Floor]
+    """What planned surges ask for, of services that they raise above anything else."""
 
     @property
     def timing(self) -> Timing:
@@ -86,7 +90,8 @@ class Situation:
         safe, capacity = elastic_of(reading).safe_level, _capacity(reading)
         by_requests = _instances(self.lasting_demand[name], safe, capacity.requests_per_s)
         by_units = _instances(highest_units_per_s(reading), safe, capacity.units_per_s)
-        return max(by_requests, by_units, elastic_of(reading).min_instances)
+        planned = self.floors[name].instances if name in self.floors else 0
+        return max(by_requests, by_units, elastic_of(reading).min_instances, planned)
 
 
 def measure(view: ApplicationView) -> Situation:
@@ -94,6 +99,7 @@ def measure(view: ApplicationView) -> Situation:
     spec = ApplicationSpec(view.name, tuple(service.spec for service in view.services))
     readings = {service.spec.name: read_service(service, view.timing) for service in view.services}
     order = call_order(spec)
+    floors = floors_of(spec, view.surges, view.now, partial(_planned_demand, view, spec, readings))
     return Situation(
         view=view,
         spec=spec,
@@ -101,10 +107,16 @@ def measure(view: ApplicationView) -> Situation:
         callers_of=closure(reversed_edges(direct_callees(spec))),
         dependants_of=closure(reversed_edges(direct_dependencies(spec))),
         dependencies_of=closure(direct_dependencies(spec)),
-        readings=readings,
+        readings={name: _raised(reading, floors.get(name)) for name, reading in readings.items()},
         demand=_demand(view, spec, readings, view.timing.agree),
         lasting_demand=_demand(view, spec, readings, view.timing.samples),
+        floors=floors,
     )
+
+
+def _raised(reading: Reading, floor: Floor | None) -> Reading:
+    """Return the reading with a target that a planned surge leaves no lower."""
+    return replace(reading, target=max(reading.target, floor.instances)) if floor else reading
 
 
 def elastic_of(reading: Reading) -> Elastic:
@@ -130,14 +142,32 @@ def _demand(
     readings: Mapping[str, Reading],
     newest: int,
 ) -> Mapping[str, float]:
-    own = {
-        name: arriving_requests_per_s(reading, newest) + waiting_too_many(reading) / view.timing.catch_up_s
-        for name, reading in readings.items()
-    }
+    own = _own_demand(view, readings, newest)
     if view.policy is Policy.INDEPENDENT:
         return own
     outside = _from_outside(spec, readings, own, newest)
     return propagate(outside, spec, own, {service.name: _most_it_passes_on(service) for service in spec.services})
+
+
+def _planned_demand(
+    view: ApplicationView, spec: ApplicationSpec, readings: Mapping[str, Reading], entering: Mapping[str, float]
+) -> Mapping[str, float]:
+    """Return requests/s on the services that a planned surge reaches: it replaces what enters there now."""
+    if view.policy is Policy.INDEPENDENT:
+        return entering
+    newest = view.timing.agree
+    outside = _from_outside(spec, readings, _own_demand(view, readings, newest), newest) | dict(entering)
+    rates = propagate(outside, spec, None, {service.name: _most_it_passes_on(service) for service in spec.services})
+    callees = closure(direct_callees(spec))
+    reached = set(entering).union(*(callees[name] for name in entering))
+    return {name: rate for name, rate in rates.items() if name in reached}
+
+
+def _own_demand(view: ApplicationView, readings: Mapping[str, Reading], newest: int) -> dict[str, float]:
+    return {
+        name: arriving_requests_per_s(reading, newest) + waiting_too_many(reading) / view.timing.catch_up_s
+        for name, reading in readings.items()
+    }
 
 
 def _most_it_passes_on(service: ServiceSpec) -> float:

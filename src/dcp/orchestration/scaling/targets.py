@@ -30,7 +30,7 @@ def _decision(situation: Situation, reading: Reading, growth: Mapping[str, Verdi
         verdict = growth.get(reading.name) or decide_shrink(situation, reading)
     before = reading.view.state.target
     if reading.target != before and verdict.target == reading.target:
-        verdict = _bounds_changed(situation, reading)
+        verdict = _planned(situation, reading) or _bounds_changed(situation, reading)
     return TargetDecision(
         service=reading.name,
         direction=_direction(before, verdict.target),
@@ -48,6 +48,16 @@ def _not_elastic(reading: Reading) -> Verdict:
     else:
         words = f"its capacity is not known, so it is not scaled: stays at {count_of(reading.target)}"
     return Verdict(without_release(reading.view.state, reading.target), "not-elastic", words)
+
+
+def _planned(situation: Situation, reading: Reading) -> Verdict | None:
+    """Return the verdict where a planned surge set the target."""
+    floor = situation.floors.get(reading.name)
+    if floor is None or floor.instances != reading.target:
+        return None
+    state = replace(without_release(reading.view.state, reading.target), grown_at=situation.view.now)
+    words = f"{floor.words}: from {reading.view.state.target:,} to {count_of(reading.target)}"
+    return Verdict(state, "planned-surge", words, {"planned": floor.instances})
 
 
 def _bounds_changed(situation: Situation, reading: Reading) -> Verdict:

@@ -119,6 +119,14 @@ def _hosts() -> None:
         sa.Column("until", SECONDS, nullable=False),
     )
     op.create_table(
+        "surges",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("application", NAME, nullable=False),
+        sa.Column("ends_at", SECONDS, nullable=False),
+        sa.Column("cancelled_at", SECONDS),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_table(
         "initialisations",
         sa.Column("host_id", NAME, primary_key=True),
         sa.Column("state", NAME, nullable=False),

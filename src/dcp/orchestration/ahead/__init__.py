@@ -1,0 +1,1 @@
+"""What is known ahead of load: surges that a person planned."""
