@@ -29,7 +29,7 @@ def surge(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Say what load will come: the application is large enough in time, and the plan for it is shown now."""
+    """Say what load will come: the application is large enough in time, and what that takes is shown now."""
     application, services = _loads(load)
     lasts_s, lead_s = _duration("--for", lasts), _duration("--lead", lead)
     with client(state, server, token) as api:
