@@ -23,7 +23,7 @@ VERBS = {
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),
     "hosts": ("dcp.cli.hosts:app", "List hosts and what runs on them; cordon, drain and take back single ones."),
-    "surge": ("dcp.cli.surges:surge", "Say what load will come: the application is large enough in time, and what that takes is shown now."),
+    "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": ("dcp.cli.leases:leases", "Show which cluster has which hosts, since when, until when, at what price."),
     "cost": ("dcp.cli.cost:cost", "Show what hosts cost, by service, source, day and more."),

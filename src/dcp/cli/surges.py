@@ -29,7 +29,10 @@ def surge(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Say what load will come: the application is large enough in time, and what that takes is shown now."""
+    """Say what load will come, so that the application is large enough in time.
+
+    What that would take now is shown.
+    """
     application, services = _loads(load)
     lasts_s, lead_s = _duration("--for", lasts), _duration("--lead", lead)
     with client(state, server, token) as api:
