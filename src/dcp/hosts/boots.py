@@ -5,17 +5,19 @@ or was given back before it came, counts for as long as it was watched; one that
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dcp.hosts.model import Host
 from dcp.hosts.states import COMING, HostState
 
-FAILURES = frozenset(
-    {"boot-timeout", "never-shown", "initialisation-failed", "initialisation-timeout", "vanished", "out-of-stock"}
-)
+Numbers = NDArray[np.float64]
+FAILURES = frozenset({"boot-timeout", "never-shown", "initialisation-failed", "initialisation-timeout", "vanished"})
+
+WATCHED_STATES = COMING - {HostState.STARTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,15 @@ def watched(hosts: Iterable[Host], now: float) -> tuple[Watched, ...]:
     """Return what the ledger's hosts tell of how long hosts take."""
     found: list[Watched] = []
     for host in hosts:
-        if host.billed_from is None:
+        began, state = host.billed_from, host.state
+        if began is None:
             continue
-        if host.state is HostState.READY and host.reason == "ready":
-            found.append(Watched(host.changed_at - host.billed_from, ready=True))
+        if state in WATCHED_STATES:
+            found.append(Watched(now - began, ready=False))
         elif host.reason in FAILURES:
             found.append(Watched(math.inf, ready=False))
-        elif host.state in COMING and host.state is not HostState.STARTING:
-            found.append(Watched(now - host.billed_from, ready=False))
+        elif state is HostState.READY and host.reason == "ready":
+            found.append(Watched(host.changed_at - began, ready=True))
     return tuple(found)
 
 
@@ -64,64 +67,69 @@ class Chances:
     """The share of hosts that are ready within some seconds, failures included."""
 
     settings: SpareSettings
-    steps: tuple[tuple[float, float], ...]
-    """(seconds, share observed ready by then)."""
+    times_s: Numbers
+    """Of hosts that were seen to become ready, rising."""
+    shares: Numbers
+    """Share observed ready by each of them."""
     hosts: int
     """Hosts that were observed."""
 
     def by(self, seconds: float) -> float:
         """Return the probability that a host is ready so long after it was asked for."""
-        expected = self._expected(seconds)
-        if not self.steps:
-            return expected
-        place = bisect_left(self.steps, (seconds + 1e-9, 0.0))
-        observed = self.steps[place - 1][1] if place else 0.0
-        trust = self.settings.trust_hosts / (self.settings.trust_hosts + self.hosts)
-        if seconds > self.steps[-1][0] and expected > 0:
-            observed = max(observed, expected)  # nobody was watched for longer: that says nothing of later
-        return trust * expected + (1 - trust) * observed
+        return float(self._by(np.array([seconds]))[0])
 
     def in_time(self, age_s: float) -> float:
         """Return the probability that a host of this age is ready by the deadline, given that it is not yet."""
-        deadline_s = self.settings.deadline_s
-        if age_s >= deadline_s:
-            return 0.0
-        before = self.by(age_s)
-        return min(1.0, max(0.0, (self.by(deadline_s) - before) / (1 - before))) if before < 1 else 1.0
+        return float(self.all_in_time((age_s,))[0])
 
-    def _expected(self, seconds: float) -> float:
-        points = self.settings.expected_boot
+    def all_in_time(self, ages_s: Sequence[float]) -> Numbers:
+        """Return the same for many hosts."""
+        ages, deadline_s = np.array(ages_s, dtype=np.float64), self.settings.deadline_s
+        before = self._by(ages)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.clip((self.by(deadline_s) - before) / (1 - before), 0.0, 1.0)
+        found = np.where(before < 1, found, 1.0)
+        return np.asarray(np.where(ages >= deadline_s, 0.0, found), dtype=np.float64)
+
+    def _by(self, seconds: Numbers) -> Numbers:
+        expected = self._expected(seconds)
+        if not len(self.times_s):
+            return expected
+        place = np.searchsorted(self.times_s, seconds + 1e-9)
+        observed = np.concatenate(([0.0], self.shares))[place]
+        trust = self.settings.trust_hosts / (self.settings.trust_hosts + self.hosts)
+        # Where nobody was watched for longer, that says nothing of later.
+        observed = np.where(seconds > self.times_s[-1], np.maximum(observed, expected), observed)
+        return np.asarray(trust * expected + (1 - trust) * observed, dtype=np.float64)
+
+    def _expected(self, seconds: Numbers) -> Numbers:
         works = 1 - self.settings.expected_failures
-        if not points:
-            return works
-        if seconds <= points[0][1]:
-            return 0.0
-        for (low, low_s), (high, high_s) in pairwise(points):
-            if seconds < high_s:
-                return works * (low + (high - low) * (seconds - low_s) / (high_s - low_s))
-        return works
+        if not self.settings.expected_boot:
+            return np.full(len(seconds), works)
+        shares, times_s = zip(*self.settings.expected_boot, strict=True)
+        return np.asarray(works * np.interp(seconds, times_s, shares, left=0.0), dtype=np.float64)
 
 
 def chances(seen: Sequence[Watched], settings: SpareSettings) -> Chances:
     """Return what to expect."""
-    at_risk, missing = len(seen), 1.0
-    steps: list[tuple[float, float]] = []
-    for one in sorted(seen, key=lambda one: (one.seconds, not one.ready)):
-        if one.ready:
-            missing *= 1 - 1 / at_risk
-            steps.append((one.seconds, 1 - missing))
-        at_risk -= 1
-    observed = sum(1 for one in seen if one.ready or math.isinf(one.seconds))
-    return Chances(settings, tuple(steps), observed)
+    seconds = np.array([one.seconds for one in seen], dtype=np.float64)
+    ready = np.array([one.ready for one in seen], dtype=np.bool_)
+    order = np.lexsort((~ready, seconds))
+    came = ready[order]
+    at_risk = len(seen) - np.arange(len(seen))
+    missing: Numbers = np.cumprod(np.where(came, 1 - 1 / np.maximum(at_risk, 1), 1.0), dtype=np.float64)
+    observed = int(ready.sum() + np.isinf(seconds).sum())
+    return Chances(settings, seconds[order][came], 1 - missing[came], observed)
 
 
-def more_needed(wanted: int, there: Sequence[float], each: float, confidence: float, most: int) -> int:
+def more_needed(wanted: int, there: Sequence[float] | Numbers, each: float, confidence: float, most: int) -> int:
     """Return how many more hosts, ready with probability `each`, make `wanted` ready with `confidence`; at most `most`.
 
     `there` are the probabilities of the hosts that are coming. The number that is ready is taken as normal, which
     with the correction by half is close to the sum of unequal coins from about ten hosts on.
     """
-    mean, variance = sum(there), sum(p * (1 - p) for p in there)
+    likely = np.asarray(there, dtype=np.float64)
+    mean, variance = float(likely.sum()), float((likely * (1 - likely)).sum())
     for more in range(most):
         if _enough(wanted, mean + more * each, variance + more * each * (1 - each)) >= confidence:
             return more

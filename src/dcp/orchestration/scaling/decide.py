@@ -5,7 +5,7 @@ value is what `dcp plan` prints.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcp.hosts.boots import SpareSettings
@@ -47,6 +47,8 @@ from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceK
 from dcp.orchestration.services.states import LEAVING, InstanceState
 from dcp.orchestration.traffic.gate import gate_for
 from dcp.scheduling.model import Ask, Assignment, Candidate, Placement
+
+PLACEABLE = USABLE | TAKEN_BACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,7 @@ def _rebinds(snapshot: ApplicationSnapshot, host_plan: HostPlan, leaving: Collec
         return ()
     placed = host_plan.placement.assignments
     sizes = {str(ServiceKey(snapshot.name, one.name)): one.resources for one in snapshot.spec.services}
-    room = with_assignments(placed, sizes, _candidates(snapshot))
+    room = with_assignments(placed, sizes, _candidates(snapshot, _is_ready_with_room))
     known = {host.id: host for host in snapshot.hosts}
     return decide_rebinds(waiting, known, room, lambda name, count: _ask(snapshot, name, count), snapshot.seed)
 
@@ -336,28 +338,44 @@ def _move(
     )
 
 
-def _candidates(snapshot: ApplicationSnapshot) -> tuple[Candidate, ...]:
+def _candidates(
+    snapshot: ApplicationSnapshot, among: Callable[[Host, Sequence[Instance]], bool] | None = None
+) -> tuple[Candidate, ...]:
+    """Return the usable hosts; with `among` only those for which it holds, given what is there."""
     there: dict[str, list[Instance]] = {}
     for instance in snapshot.host_instances:
         there.setdefault(instance.host_id, []).append(instance)
-    usable = [host for host in snapshot.hosts if _is_usable(host, snapshot.spec.cluster)]
+    usable = [
+        host
+        for host in snapshot.hosts
+        if _is_usable(host, snapshot.spec.cluster) and (among is None or among(host, there.get(host.id, ())))
+    ]
     if snapshot.warming is None:
-        return tuple(_candidate(host, there.get(host.id, [])) for host in usable)
+        return tuple(_candidate(host, there.get(host.id, ())) for host in usable)
     images = snapshot.warming.images_by_host()
     return tuple(
-        replace(_candidate(host, there.get(host.id, [])), images=images.get(host.id, frozenset())) for host in usable
+        replace(_candidate(host, there.get(host.id, ())), images=images.get(host.id, frozenset())) for host in usable
+    )
+
+
+def _is_ready_with_room(host: Host, there: Sequence[Instance]) -> bool:
+    if host.state is not HostState.READY:
+        return False
+    total = host.host_type.resources
+    return total.cpu_millis > sum(one.resources.cpu_millis for one in there) and total.memory_bytes > sum(
+        one.resources.memory_bytes for one in there
     )
 
 
 def _is_usable(host: Host, cluster: str) -> bool:
-    return host.state in USABLE | TAKEN_BACK and host.leave_by is None and host.cluster == cluster
+    return host.state in PLACEABLE and host.leave_by is None and host.cluster == cluster
 
 
-def _candidate(host: Host, instances: list[Instance]) -> Candidate:
+def _candidate(host: Host, instances: Sequence[Instance]) -> Candidate:
     counts: dict[str, int] = {}
     cpu_millis = memory_bytes = 0
     for instance in instances:
-        key = str(ServiceKey(instance.application, instance.service))
+        key = f"{instance.application}/{instance.service}"
         counts[key] = counts.get(key, 0) + 1
         cpu_millis += instance.resources.cpu_millis
         memory_bytes += instance.resources.memory_bytes

@@ -8,11 +8,10 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dcp.hosts.boots import Chances, chances, more_needed, watched
-from dcp.hosts.boots import SpareSettings as SpareSettings
+from dcp.hosts.boots import WATCHED_STATES, Chances, SpareSettings, chances, more_needed, watched
 from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Host, Offer, SourceKind
-from dcp.hosts.states import COMING, HostState
+from dcp.hosts.states import HostState
 from dcp.orchestration.scaling.filling import fill_new_hosts
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import LIVE
@@ -20,7 +19,6 @@ from dcp.scheduling.model import Ask
 
 WAVE_S = 1800.0
 """Hosts asked for within this long belong to one growth: they are what the share of spares is of."""
-ON_THEIR_WAY = COMING - {HostState.STARTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Spares:
 def decide_spares(view: SparesView) -> Spares:
     """Return how many spares are missing for those that wait to be ready in time, with the stated probability."""
     clouds = [host for host in view.hosts if host.kind is SourceKind.CLOUD]
-    coming = [host for host in clouds if host.state in ON_THEIR_WAY]
+    coming = [host for host in clouds if host.state in WATCHED_STATES]
     waited_for = sum(1 for host in coming if host.id in view.taken)
     wanted = waited_for + view.new
     if not wanted or view.settings.max_share <= 0:
@@ -59,7 +57,8 @@ def decide_spares(view: SparesView) -> Spares:
     most = int(view.settings.max_share * wave) - spare
     if most <= 0:
         return Spares(0, "")
-    there = [_in_time(odds, host, view.now) for host in coming] + [odds.in_time(0.0)] * view.new
+    ages_s = [0.0 if host.billed_from is None else view.now - host.billed_from for host in coming]
+    there = odds.all_in_time((*ages_s, *[0.0] * view.new))
     count = more_needed(wanted, there, odds.in_time(0.0), view.settings.confidence, most)
     return Spares(count, _words(odds, count, wanted))
 
@@ -83,16 +82,12 @@ def late_spares(
 ) -> tuple[tuple[Host, str], ...]:
     """Return cloud hosts that are still coming, have nothing on them, and that nobody waits for any more."""
     taken = {one.host_id for one in instances if one.state in LIVE}
-    coming = [host for host in hosts if host.state in ON_THEIR_WAY and host.kind is SourceKind.CLOUD]
+    coming = [host for host in hosts if host.state in WATCHED_STATES and host.kind is SourceKind.CLOUD]
     waiting = {host.cluster for host in coming if host.id in taken}
     words = "it is not ready yet, and enough others are"
     return tuple(
         (host, words) for host in coming if host.id not in taken and host.id not in keep and host.cluster not in waiting
     )
-
-
-def _in_time(odds: Chances, host: Host, now: float) -> float:
-    return odds.in_time(now - host.billed_from if host.billed_from is not None else 0.0)
 
 
 def _at_most(offer: Offer, count: int) -> Offer:
