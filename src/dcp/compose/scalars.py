@@ -7,6 +7,7 @@ changed it (`1.10`). Every refusal says what is wanted.
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -101,6 +102,25 @@ def one_of(*choices: str, hints: dict[str, str] | None = None) -> BeforeValidato
     return BeforeValidator(read)
 
 
+def _clock(value: Any) -> int:
+    """Return minutes since midnight; 24:00 is the end of the day."""
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", written(value).strip(), re.ASCII) if _is_scalar(value) else None
+    minute = int(match[1]) * 60 + int(match[2]) if match and int(match[2]) < 60 else -1
+    if not 0 <= minute <= 24 * 60:
+        raise fault(
+            f"{written(value)!r} is no time of day" if _is_scalar(value) else "must be a time of day", "such as 19:30"
+        )
+    return minute
+
+
+def _zone(value: Any) -> str:
+    if isinstance(value, str) and value in available_timezones():
+        return ZoneInfo(value).key
+    raise fault(
+        f"{written(value)!r} is no time zone" if _is_scalar(value) else "must be a time zone", "such as Asia/Shanghai"
+    )
+
+
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | bool | int | float)
 
@@ -111,6 +131,8 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Decimal = Annotated[float, BeforeValidator(_decimal)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, BeforeValidator(_port)]
+Clock = Annotated[int, BeforeValidator(_clock)]
+TimeZone = Annotated[str, BeforeValidator(_zone)]
 DurationS = Annotated[float, BeforeValidator(_unit(parse_duration_s, "units are ms, s, m and h"))]
 Bytes = Annotated[int, BeforeValidator(_unit(parse_bytes, "units are b, k, m and g, in powers of 1024"))]
 CpuMillis = Annotated[int, BeforeValidator(_unit(parse_cpu_millis, "1 is one processor, 0.5 half of one"))]

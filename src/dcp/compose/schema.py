@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from dcp.compose.scalars import (
     Bytes,
+    Clock,
     CpuMillis,
     Decimal,
     DurationS,
@@ -19,10 +20,12 @@ from dcp.compose.scalars import (
     Port,
     Scalar,
     Text,
+    TimeZone,
     Whole,
     fault,
     one_of,
 )
+from dcp.orchestration.services.timetable import DAYS
 
 TEXT, LIST, MAP = "<text>", "<list>", "<map>"
 SHAPES = frozenset({TEXT, LIST, MAP})
@@ -247,6 +250,18 @@ class ElasticPart(Part):
     fatal: Decimal | None = None
 
 
+class TimetablePart(Part):
+    """Hours at which a service needs more. `from` is a word of Python, so the field has a name of its own."""
+
+    from_: Annotated[Clock, Field(alias="from")]
+    until: Clock
+    days: list[Annotated[str, one_of(*DAYS)]] = list(DAYS)
+    timezone: TimeZone = "UTC"
+    requests_per_s: Decimal = 0.0
+    instances: Whole = 0
+    lead: DurationS = 600.0
+
+
 class CapacityPart(Part):
     units_per_s: Decimal
     requests_per_s: Decimal
@@ -265,6 +280,7 @@ class Dcp(Part):
 
     calls: Annotated[dict[str, Decimal], _nothing_of(dict)] = {}
     elastic: ElasticPart | None = None
+    timetable: Annotated[list[TimetablePart], _nothing_of(list)] = []
     capacity: CapacityPart | None = None
     slow_threshold: DurationS | None = None
     health: HttpHealth | None = None

@@ -12,7 +12,7 @@ from dcp.compose.container import container_of
 from dcp.compose.environment import Surroundings, environment_of
 from dcp.compose.findings import Findings
 from dcp.compose.health import health_of
-from dcp.compose.schema import Dcp, Deploy, SecretSource, Service, dependencies, pairs
+from dcp.compose.schema import Dcp, Deploy, SecretSource, Service, TimetablePart, dependencies, pairs
 from dcp.compose.yaml_text import Path
 from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
@@ -28,6 +28,7 @@ from dcp.orchestration.services.model import (
     ServiceSpec,
     UpdatePolicy,
 )
+from dcp.orchestration.services.timetable import DAYS, TimetableEntry
 from dcp.orchestration.services.validate import slow_threshold_hint
 
 DEFAULT_RESOURCES = Resources(cpu_millis=250, memory_bytes=128 * 1024**2)
@@ -61,6 +62,7 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         calls=tuple(Call(callee, rate) for callee, rate in service.x_dcp.calls.items()),
         health=health_of(service, at, findings),
         elastic=elastic,
+        timetable=tuple(_entry(part) for part in service.x_dcp.timetable),
         capacity=_capacity(service.x_dcp, at, findings),
         slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
         max_per_host=service.deploy.placement.max_replicas_per_node or None,
@@ -154,6 +156,12 @@ def _once(long: int | None, short: int | None, short_at: Path, findings: Finding
 def _dependencies(service: Service) -> tuple[Dependency, ...]:
     stated = dependencies(service.depends_on)
     return tuple(Dependency(name, DependencyCondition(part.condition)) for name, part in stated.items())
+
+
+def _entry(part: TimetablePart) -> TimetableEntry:
+    days = tuple(sorted({DAYS.index(day) for day in part.days}))
+    load = (part.requests_per_s, part.instances)
+    return TimetableEntry(part.from_, part.until, days, part.timezone, *load, part.lead)
 
 
 def _capacity(part: Dcp, at: Path, findings: Findings) -> Capacity | None:

@@ -14,10 +14,10 @@ from dcp.kernel.events import Event
 from dcp.orchestration.ahead.model import Expected, PlannedSurge
 from dcp.orchestration.scaling.decide import ServiceSnapshot, decide_application
 from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.orchestration.services.validate import LONGEST_LEAD_S
 from dcp.store import counters, events, surges
 
 LONGEST_S = 90 * 86400.0
-LONGEST_LEAD_S = 86400.0
 MOST_TIMES = 1000.0
 COUNTER = "surge"
 

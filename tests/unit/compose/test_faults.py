@@ -9,6 +9,8 @@ from dcp import compose
 from dcp.kernel.errors import InvalidInput
 
 # Keys of service `a`, and the paths below `services.a` that must be named, and no other.
+TIMETABLE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, timetable: [%s]}"
+
 FAULTS: list[tuple[str, list[str]]] = [
     # shape and type
     ("image: 5", ["image"]),
@@ -129,6 +131,15 @@ FAULTS: list[tuple[str, list[str]]] = [
     ("healthcheck: {interval: 0s}\nx-dcp: {health: {http: /}}", ["healthcheck.interval"]),
     ("x-dcp: {elastic: {max: 5, safe: 1.1}}", ["x-dcp.elastic.safe"]),
     ("x-dcp: {elastic: {max: 5, fatal: 0.5}}", ["x-dcp.elastic.fatal"]),
+    (TIMETABLE % '{from: "19:00", until: "25:00", instances: 3}', ["x-dcp.timetable.0.until"]),
+    (TIMETABLE % '{from: "19:00", until: "19:00", instances: 3}', ["x-dcp.timetable.0.until"]),
+    (TIMETABLE % '{from: "24:00", until: "01:00", instances: 3}', ["x-dcp.timetable.0.from"]),
+    (TIMETABLE % '{from: "19:00", until: "20:00"}', ["x-dcp.timetable.0"]),
+    (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, requests_per_s: 9}', ["x-dcp.timetable.0"]),
+    (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, days: [monday]}', ["x-dcp.timetable.0.days.0"]),
+    (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, timezone: Mars}', ["x-dcp.timetable.0.timezone"]),
+    (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, lead: 9d}', ["x-dcp.timetable.0.lead"]),
+    ('x-dcp: {timetable: [{from: "19:00", until: "20:00", instances: 3}]}', ["x-dcp.timetable.0"]),
     ("x-dcp: {calls: [b]}", ["x-dcp.calls"]),
     ("x-dcp: {calls: {b: often}}", ["x-dcp.calls.b"]),
     ("x-dcp: {calls: {b: 0}}", ["x-dcp.calls.b"]),

@@ -1,7 +1,7 @@
-"""The instances that planned surges ask for, of every service that their load reaches."""
+"""The instances that planned surges and timetables ask for, of every service that their load reaches."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dcp.orchestration.ahead.model import Expected, PlannedSurge
@@ -14,24 +14,36 @@ Spread = Callable[[Mapping[str, float]], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A target must not be below `instances`; `words` say for which surge."""
+    """A target must not be below `instances`; `words` say for what."""
 
     instances: int
     words: str
 
 
 def floors_of(spec: ApplicationSpec, surges: Iterable[PlannedSurge], now: float, spread: Spread) -> Mapping[str, Floor]:
-    """Return the highest floor of each scalable service over the surges that are due; none for the others."""
+    """Return the highest floor of each scalable service over all that is due; none for the others."""
     floors: dict[str, Floor] = {}
-    for surge in surges:
-        if surge.application != spec.name or not surge.is_due(now):
-            continue
-        rates = spread(_entering(spec, surge.expected))
+    for expected, words in _due(spec, surges, now):
+        rates = spread(_entering(spec, expected))
         for service in spec.services:
             count = instances_for(service, rates.get(service.name, 0.0))
             if count > (floors[service.name].instances if service.name in floors else 0):
-                floors[service.name] = Floor(count, f"planned surge {surge.id} ({surge.asked}) needs {count:,}")
+                floors[service.name] = Floor(count, f"{words} needs {count:,}")
     return floors
+
+
+def _due(
+    spec: ApplicationSpec, surges: Iterable[PlannedSurge], now: float
+) -> Iterator[tuple[tuple[Expected, ...], str]]:
+    """Yield what is expected together, and in words why."""
+    for surge in surges:
+        if surge.application == spec.name and surge.is_due(now):
+            yield surge.expected, f"planned surge {surge.id} ({surge.asked})"
+    for service in spec.services:
+        for entry in service.timetable:
+            if entry.is_due(now):
+                expected = Expected(service.name, entry.requests_per_s, entry.instances)
+                yield (expected,), f"timetable of {service.name} ({entry})"
 
 
 def instances_for(service: ServiceSpec, requests_per_s: float) -> int:

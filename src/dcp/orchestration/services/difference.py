@@ -13,6 +13,7 @@ from enum import StrEnum
 from dcp.kernel.units import format_bytes, format_cpu, format_duration
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
+from dcp.orchestration.services.timetable import TimetableEntry
 
 REDACTED = "[redacted]"
 _SECRET_WORDS = ("PASSWORD", "PASSWD", "PWD", "TOKEN", "SECRET", "KEY", "CREDENTIAL")
@@ -186,6 +187,17 @@ def _elastic(service: ServiceSpec) -> Lines:
     }
 
 
+def _timetable(service: ServiceSpec) -> Lines:
+    return {
+        f"x-dcp.timetable.{number}": _Line(entry, f"{entry}: {_expected(entry)}")
+        for number, entry in enumerate(service.timetable)
+    }
+
+
+def _expected(entry: TimetableEntry) -> str:
+    return f"{entry.instances} instances" if entry.instances else f"{entry.requests_per_s:g} requests/s"
+
+
 def _dependencies(service: ServiceSpec) -> Lines:
     return {f"depends_on.{d.service}": _Line(d.condition, d.condition.value) for d in service.depends_on}
 
@@ -253,6 +265,7 @@ _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.REPLACE, _placement),
     _Field(Effect.IN_PLACE, lambda s: _text("deploy.replicas", s.replicas)),
     _Field(Effect.IN_PLACE, _elastic),
+    _Field(Effect.IN_PLACE, _timetable),
     _Field(Effect.IN_PLACE, _traffic),
     _Field(Effect.IN_PLACE, _dependencies),
     _Field(Effect.IN_PLACE, lambda s: _text("ports.published", s.published_port)),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from dcp.hosts.model import Resources
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.states import InstanceState
+from dcp.orchestration.services.timetable import TimetableEntry
 
 
 class DependencyCondition(StrEnum):
@@ -123,6 +124,8 @@ class ServiceSpec:
     """None: an instance counts as healthy once its process runs."""
     elastic: Elastic | None = None
     """None: never scaled; `replicas` instances."""
+    timetable: tuple[TimetableEntry, ...] = ()
+    """Hours at which more is known to be needed; floors under the target."""
     capacity: Capacity | None = None
     slow_threshold_ms: int = 1000
     """A request slower than this is slow. One of capacity.model.LATENCY_BOUNDS_MS."""

@@ -10,12 +10,14 @@ import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from zoneinfo import available_timezones
 
 from dcp.hosts.model import Resources, SourceKind
 from dcp.kernel.errors import Problem
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
+from dcp.orchestration.services.timetable import DAY_MINUTES, EVERY_DAY, TimetableEntry
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 NAME_LENGTH = 63
@@ -25,6 +27,7 @@ MAX_INSTANCES = 1_000_000
 PORTS = range(1, 65536)
 CONSTRAINT = re.compile(r"node\.(id|source|labels\.[A-Za-z0-9][\w./-]*)(==|!=)([\w./:-]+)", re.ASCII)
 CONSTRAINT_HINT = "write node.labels.KEY==VALUE, node.id==ID or node.source==private, each also with !="
+LONGEST_LEAD_S = 86400.0
 _CYCLES_NAMED = 20
 
 
@@ -83,8 +86,27 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
         yield Problem(f"{at}.deploy.replicas", f"{service.replicas} is too many", f"use at most {MAX_INSTANCES}")
     if service.elastic is not None:
         yield from _elastic_problems(service.elastic, service.replicas, at)
+    for number, entry in enumerate(service.timetable):
+        yield from _timetable_problems(service, entry, f"{at}.x-dcp.timetable.{number}")
     if service.update.parallelism < 1:
         yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more", "such as 1")
+
+
+def _timetable_problems(service: ServiceSpec, entry: TimetableEntry, at: str) -> Iterator[Problem]:
+    if service.elastic is None or service.capacity is None:
+        yield Problem(at, "needs x-dcp.elastic and x-dcp.capacity", "without them the service is not scaled")
+    if not entry.days or not set(entry.days) <= set(EVERY_DAY):
+        yield Problem(f"{at}.days", "names no day of the week", "leave it out for every day")
+    if not 0 <= entry.from_minute < DAY_MINUTES or not 0 <= entry.until_minute <= DAY_MINUTES:
+        yield Problem(f"{at}.from", "is no time of day", "from 00:00 to 23:59, until 24:00 at most")
+    elif entry.from_minute == entry.until_minute:
+        yield Problem(f"{at}.until", "the hours are empty", "such as from 19:00 until 23:00")
+    if entry.timezone not in available_timezones():
+        yield Problem(f"{at}.timezone", f"{entry.timezone!r} is no time zone", "such as Asia/Shanghai")
+    if (entry.requests_per_s > 0) == (entry.instances > 0) or not math.isfinite(entry.requests_per_s):
+        yield Problem(at, "must state requests_per_s or instances, above 0", "one of the two")
+    if not 0 <= entry.lead_s <= LONGEST_LEAD_S:
+        yield Problem(f"{at}.lead", f"{entry.lead_s:g} s is no time to get ready in", "from 0 to 24 hours")
 
 
 def _elastic_problems(elastic: Elastic, replicas: int, at: str) -> Iterator[Problem]:

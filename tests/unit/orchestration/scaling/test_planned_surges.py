@@ -10,6 +10,7 @@ from scaling_builders import NOW, application, by_name, samples, service, view_o
 from dcp.orchestration.ahead.model import Expected, PlannedSurge
 from dcp.orchestration.scaling.model import ApplicationView, Direction, Policy
 from dcp.orchestration.scaling.targets import decide_targets
+from dcp.orchestration.services.timetable import TimetableEntry
 
 CALM = samples(200, 200, 200, 200, 200)
 SURGE = PlannedSurge("surge-1", "shop", (Expected("feed", 600.0),), NOW + 300, NOW + 3900, 600.0, "feed=6x", NOW - 60)
@@ -98,3 +99,12 @@ def test_it_never_lowers_a_target_and_deciding_again_holds(rate: float, instance
     assert {one.service: one.target for one in decide_targets(again)} == {
         name: one.target for name, one in with_them.items()
     }
+
+
+def test_a_timetable_is_a_floor_for_all_that_its_load_reaches():
+    evening = TimetableEntry(0, 0, requests_per_s=600.0)  # from midnight to midnight
+    view = shop()
+    feed = replace(view.services[0], spec=replace(view.services[0].spec, timetable=(evening,)))
+    decided = by_name(decide_targets(replace(view, services=(feed, *view.services[1:]))))
+    assert (decided["feed"].target, decided["user"].target, decided["card"].target) == (12, 24, 4)
+    assert "timetable of feed (00:00-00:00 UTC) needs 12" in decided["feed"].words
