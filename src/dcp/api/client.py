@@ -89,6 +89,14 @@ class Client:
         """Ask for an application to be drained, stopped and forgotten."""
         return self._call("DELETE", f"applications/{_part(name)}")
 
+    def freeze(self, name: str, why: str) -> Json:
+        """Keep the targets of an application as they are."""
+        return self._call("POST", f"applications/{_part(name)}/freeze", json={"why": why})
+
+    def thaw(self, name: str) -> Json:
+        """Let the targets of an application move again."""
+        return self._call("DELETE", f"applications/{_part(name)}/freeze")
+
     def only_application(self) -> str:
         """Return the name of the only application. Raises NotFound, or Conflict where there are several."""
         known = [one["name"] for one in self.applications()["applications"]]

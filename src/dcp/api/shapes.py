@@ -28,11 +28,27 @@ class Shape(BaseModel):
 
 
 class ApplicationBrief(Shape):
-    """An application; `removing`: it is drained and then forgotten."""
+    """An application; `removing`: it is drained and then forgotten; `frozen`: why its targets do not move."""
 
     name: str
     revision: int
     removing: bool
+    frozen: str
+
+    @classmethod
+    def of(cls, application: Application) -> Self:
+        return cls(
+            name=application.name,
+            revision=application.revision,
+            removing=application.removing,
+            frozen=application.frozen,
+        )
+
+
+class FreezeBody(Shape):
+    """Why the targets of an application shall stay as they are."""
+
+    why: str = Field(min_length=1, max_length=500)
 
 
 class ControllerShape(Shape):
@@ -130,6 +146,7 @@ class ApplicationShape(ApplicationBrief):
             name=application.name,
             revision=application.revision,
             removing=application.removing,
+            frozen=application.frozen,
             applied_at=application.applied_at,
             services=[ServiceSpecShape.of(service) for service in application.spec.services],
         )

@@ -134,6 +134,7 @@ def _limits(abilities: dict[str, Any]) -> str:
 def _application_line(application: dict[str, Any], services: list[dict[str, Any]]) -> str:
     serving, target = sum(s["serving"] for s in services), sum(s["target"] for s in services)
     going = ", is being removed" if application["removing"] else ""
+    going += f", frozen ({application['frozen']})" if application["frozen"] else ""
     parts = f"{count(len(services), 'service')}, {serving} of {count(target, 'instance')} serving"
     return f"{application['name']} (revision {application['revision']}): {parts}{going}"
 

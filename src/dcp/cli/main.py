@@ -19,6 +19,8 @@ VERBS = {
     "serve": ("dcp.cli.serve:serve", "Run a controller: API, engine and store in one process."),
     "apply": ("dcp.cli.apply:apply", "Make a Compose file the wanted state: show the difference, ask, apply, wait."),
     "remove": ("dcp.cli.apply:remove", "Drain and stop an application, then forget it."),
+    "freeze": ("dcp.cli.freeze:freeze", "Keep the targets of an application as they are."),
+    "thaw": ("dcp.cli.freeze:thaw", "Let the targets of an application move again."),
     "status": ("dcp.cli.look:status", "Show what serves here."),
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),

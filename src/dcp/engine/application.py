@@ -211,6 +211,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         spares=context.spares,
         warming=_warming(connection, context, application.spec),
         cluster=context.settings.cluster(application.spec.cluster),
+        frozen=application.frozen,
         surges=surges.open_now(connection, now, name),
         allowance=_allowance(connection, context, application.spec.cluster, known),
     )

@@ -73,6 +73,28 @@ async def remove(context: Context, name: str) -> None:
     context.wakes.wake(f"application/{name}")
 
 
+async def freeze(context: Context, name: str, why: str) -> Application:
+    """Keep the targets of an application as they are, for a reason; with an empty one let them move again.
+
+    What fails is still replaced, and what a person asks for by `apply` or `remove` is done. Raises NotFound.
+    """
+
+    def work(connection: Connection) -> Application:
+        application = applications.find(connection, name)
+        if application is None:
+            raise NotFound(f"there is no application {name}", hint="see `dcp status`")
+        if application.frozen != why:
+            applications.freeze(connection, application, why)
+            reason, words = ("frozen", why) if why else ("thawed", "its targets move again")
+            told = Event(f"application/{name}", reason, words, before=application.frozen, after=why)
+            events.append(connection, context.clock.now(), [told])
+        return replace(application, frozen=why)
+
+    application = await context.database.write(work)
+    context.wakes.wake(f"application/{name}")
+    return application
+
+
 async def allow_cut(context: Context, application: str, service: str) -> ServiceKey:
     """Let the next step take away as many published entries of a service as it likes. Asking again changes nothing."""
     key = ServiceKey(application, service)

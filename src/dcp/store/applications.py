@@ -37,6 +37,8 @@ class Application:
     applied_at: float
     version: int
     spec: ApplicationSpec
+    frozen: str = ""
+    """Why a person froze its targets; empty: it scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def find(connection: Connection, name: str) -> Application | None:
     if row is None:
         return None
     spec = from_known_json(ApplicationSpec, row.spec)
-    return Application(row.name, row.revision, row.removing, row.applied_at, row.version, spec)
+    return Application(row.name, row.revision, row.removing, row.applied_at, row.version, spec, row.frozen)
 
 
 def every_spec(connection: Connection) -> tuple[ApplicationSpec, ...]:
@@ -101,7 +103,9 @@ def put(connection: Connection, spec: ApplicationSpec, before: Application | Non
     revision = before.revision + 1 if before else 1
     if before is None:
         connection.execute(
-            insert(applications).values(name=spec.name, revision=revision, removing=False, applied_at=now, version=1)
+            insert(applications).values(
+                name=spec.name, revision=revision, removing=False, applied_at=now, frozen="", version=1
+            )
         )
     else:
         _changed_one(
@@ -125,6 +129,18 @@ def mark_removing(connection: Connection, application: Application) -> None:
             update(applications)
             .where(and_(applications.c.name == application.name, applications.c.version == application.version))
             .values(removing=True, version=application.version + 1)
+        ).rowcount,
+        f"application {application.name}",
+    )
+
+
+def freeze(connection: Connection, application: Application, why: str) -> None:
+    """Keep its targets as they are for a reason, or with an empty one let them move again."""
+    _changed_one(
+        connection.execute(
+            update(applications)
+            .where(and_(applications.c.name == application.name, applications.c.version == application.version))
+            .values(frozen=why, version=application.version + 1)
         ).rowcount,
         f"application {application.name}",
     )

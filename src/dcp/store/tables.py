@@ -34,6 +34,7 @@ applications = Table(
     Column("revision", Integer, nullable=False),
     Column("removing", Boolean, nullable=False),
     Column("applied_at", SECONDS, nullable=False),
+    Column("frozen", Text, nullable=False),
     Column("version", Integer, nullable=False),
 )
 

@@ -29,6 +29,8 @@ CALLS = {
     "POST /hosts/{host}/drain": lambda api: api.drain_host("cloud-1", 60.0),
     "GET /events": lambda api: api.events(0, limit=7),
     "GET /why/{subject:path}": lambda api: api.why("shop/feed?x"),
+    "POST /applications/{name}/freeze": lambda api: api.freeze("shop", "why"),
+    "DELETE /applications/{name}/freeze": lambda api: api.thaw("shop"),
     "GET /surges": lambda client: client.surges(),
     "POST /surges": lambda client: client.plan_surge({"application": "shop"}),
     "DELETE /surges/{surge}": lambda client: client.cancel_surge("surge-1"),

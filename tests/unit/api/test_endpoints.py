@@ -11,7 +11,7 @@ API = "/api/v1"
 
 async def test_status_names_what_serves_here(running: httpx.AsyncClient):
     found = (await running.get(f"{API}/status")).json()
-    assert found["applications"] == [{"name": "shop", "revision": 1, "removing": False}]
+    assert found["applications"] == [{"name": "shop", "revision": 1, "removing": False, "frozen": ""}]
     assert [one["id"] for one in found["controllers"]] == ["c-1"]
     assert (found["policy"], found["time_scale"]) == ("gated", 1)
     assert set(found["runtime"]["abilities"]) == {"cpu_limit", "memory_limit", "why_not", "containers"}

@@ -111,3 +111,16 @@ def test_moments_are_those_of_the_clocks_here():
     assert begin("2026-03-28T23:30", now, zone) == now + 3600
     with pytest.raises(InvalidInput):
         begin("tomorrow", now, zone)
+
+
+def test_a_frozen_application_stays_as_it_is_until_it_is_thawed(page: Dcp):
+    before = targets(page)
+    assert page("freeze", "--why", "gala").exit_code == 0
+    assert "frozen (gala)" in page("status").stdout
+    surge = json.loads(page("surge", "feed=6", "--for", "1h", "--json").stdout)["surge"]["id"]
+    assert eventually(lambda: "frozen (gala): stays at" in page("why", "feed").stdout)
+    assert targets(page) == before
+    assert page("thaw", "page").exit_code == 0
+    assert eventually(lambda: targets(page)["feed"] == 6), targets(page)
+    assert page("surges", "cancel", surge).exit_code == 0
+    assert page("freeze", "nobody").exit_code == 2

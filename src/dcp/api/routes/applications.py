@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 
 from dcp.api.dependencies import Controller
-from dcp.api.shapes import ApplicationBrief, ApplicationList, ApplicationShape, ApplyBody, RemovingShape
+from dcp.api.shapes import ApplicationBrief, ApplicationList, ApplicationShape, ApplyBody, FreezeBody, RemovingShape
 from dcp.engine import commands
 from dcp.engine.application import dry_run
 from dcp.engine.commands import Applied
@@ -49,6 +49,18 @@ async def remove(name: Name, controller: Controller) -> RemovingShape:
     return RemovingShape(application=name, removing=True)
 
 
+@router.post("/{name}/freeze")
+async def freeze(name: Name, body: FreezeBody, controller: Controller) -> ApplicationBrief:
+    """Keep its targets as they are. What fails is still replaced."""
+    return ApplicationBrief.of(await commands.freeze(controller, name, body.why))
+
+
+@router.delete("/{name}/freeze")
+async def thaw(name: Name, controller: Controller) -> ApplicationBrief:
+    """Let its targets move again."""
+    return ApplicationBrief.of(await commands.freeze(controller, name, ""))
+
+
 @router.get("/{name}/plan")
 async def next_plan(name: Name, controller: Controller) -> ApplicationPlan:
     """The plan that would be applied now. Nothing is written."""
@@ -58,4 +70,4 @@ async def next_plan(name: Name, controller: Controller) -> ApplicationPlan:
 def briefs(connection: Connection) -> list[ApplicationBrief]:
     """Return every application in short."""
     found = (applications.find(connection, name) for name in applications.names(connection))
-    return [ApplicationBrief(name=a.name, revision=a.revision, removing=a.removing) for a in found if a is not None]
+    return [ApplicationBrief.of(application) for application in found if application is not None]

@@ -40,7 +40,7 @@ from dcp.orchestration.scaling.rebind import Rebind, decide_rebinds, rebound
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
 from dcp.orchestration.scaling.spares import SparesView, ask_for_spares, decide_spares
-from dcp.orchestration.scaling.targets import decide_targets
+from dcp.orchestration.scaling.targets import decide_targets, frozen
 from dcp.orchestration.scaling.warming import EXCLUDED, WarmingSnapshot, plan_warmings, stranded
 from dcp.orchestration.services.decide import START_FAILURES
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
@@ -96,6 +96,8 @@ class ApplicationSnapshot:
     """What the application's cluster may still ask for."""
     cluster: Cluster | None = None
     """Bounds and reserves of the application's cluster, if it has any."""
+    frozen: str = ""
+    """Why a person froze its targets; empty: it scales."""
     surges: tuple[PlannedSurge, ...] = ()
     """What people planned for the application and is not over."""
 
@@ -164,9 +166,13 @@ def _targets(snapshot: ApplicationSnapshot) -> tuple[TargetDecision, ...]:
             _removed(service, dependants_of(snapshot.spec, service.spec.name) & live) for service in snapshot.services
         )
     views = tuple(_view(service) for service in snapshot.services)
-    return decide_targets(
+    decisions = decide_targets(
         ApplicationView(snapshot.name, snapshot.now, snapshot.policy, snapshot.timing, views, snapshot.surges)
     )
+    if not snapshot.frozen:
+        return decisions
+    states = {service.spec.name: service.scaling for service in snapshot.services}
+    return tuple(frozen(decision, states[decision.service], snapshot.frozen) for decision in decisions)
 
 
 def _removed(service: ServiceSnapshot, dependants: frozenset[str]) -> TargetDecision:
@@ -327,7 +333,7 @@ def _move(
 ) -> Move | None:
     """Only a quiet application moves an instance, and one at a time."""
     busy = any(decision.state.release_from is not None for decision in decisions)
-    if snapshot.removing or busy or any(one.add or one.remove for one in replacements.values()):
+    if snapshot.removing or snapshot.frozen or busy or any(one.add or one.remove for one in replacements.values()):
         return None
     own = tuple(instance for service in snapshot.services for instance in service.instances)
     if not all(_serves(instance) and not instance.leave_reason for instance in own):

@@ -120,7 +120,8 @@ class TargetDecision:
 
     `reason` is a stable code: `steady`, `below-fatal`, `load-of-callers`, `still-below-fatal`, `coming`,
     `catching-up`, `above-safe`, `release-step`, `waits-for-dependants`, `waits-for-dependencies`,
-    `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`.
+    `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`,
+    `frozen`.
     """
 
     service: str

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 from dcp.kernel.events import Number
 from dcp.orchestration.scaling.grow import decide_growth
-from dcp.orchestration.scaling.model import ApplicationView, Direction, TargetDecision
+from dcp.orchestration.scaling.model import ApplicationView, Direction, ScalingState, TargetDecision
 from dcp.orchestration.scaling.reading import Reading, arriving_requests_per_s
 from dcp.orchestration.scaling.shrink import decide_shrink
 from dcp.orchestration.scaling.situation import Situation, elastic_of, measure
 from dcp.orchestration.scaling.verdict import Verdict, count_of, lowest_level, without_release
+
+BY_APPLY = frozenset({"not-elastic", "bounds-changed"})
+"""Reasons of targets that a person set by applying a file."""
 
 
 def decide_targets(view: ApplicationView) -> tuple[TargetDecision, ...]:
@@ -21,6 +24,16 @@ def decide_targets(view: ApplicationView) -> tuple[TargetDecision, ...]:
     situation = measure(view)
     growth = decide_growth(situation)
     return tuple(_decision(situation, situation.readings[one.spec.name], growth) for one in view.services)
+
+
+def frozen(decision: TargetDecision, before: ScalingState, why: str) -> TargetDecision:
+    """Return the decision while a person keeps the targets as they are; what it would have done stays in its words."""
+    if decision.reason in BY_APPLY:
+        return decision
+    words = f"frozen ({why}): stays at {count_of(before.target)}"
+    if decision.target != before.target:
+        words = f"{words}; would be {decision.target:,}: {decision.words}"
+    return replace(decision, direction=Direction.HOLD, target=before.target, reason="frozen", words=words, state=before)
 
 
 def _decision(situation: Situation, reading: Reading, growth: Mapping[str, Verdict]) -> TargetDecision:

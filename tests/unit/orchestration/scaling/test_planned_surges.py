@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scaling_builders import NOW, application, by_name, samples, service, view_of
 
 from dcp.orchestration.ahead.model import Expected, PlannedSurge
-from dcp.orchestration.scaling.model import ApplicationView, Direction, Policy
-from dcp.orchestration.scaling.targets import decide_targets
+from dcp.orchestration.scaling.model import ApplicationView, Direction, Policy, ScalingState
+from dcp.orchestration.scaling.targets import decide_targets, frozen
 from dcp.orchestration.services.timetable import TimetableEntry
 
 CALM = samples(200, 200, 200, 200, 200)
@@ -108,3 +108,13 @@ def test_a_timetable_is_a_floor_for_all_that_its_load_reaches():
     decided = by_name(decide_targets(replace(view, services=(feed, *view.services[1:]))))
     assert (decided["feed"].target, decided["user"].target, decided["card"].target) == (12, 24, 4)
     assert "timetable of feed (00:00-00:00 UTC) needs 12" in decided["feed"].words
+
+
+def test_what_is_frozen_stays_and_says_what_it_would_have_done():
+    before = ScalingState(4)
+    decision = by_name(decide_targets(shop(SURGE)))["feed"]
+    held = frozen(decision, before, "gala")
+    assert (held.target, held.direction, held.reason, held.state) == (4, Direction.HOLD, "frozen", before)
+    assert "frozen (gala): stays at 4 instances; would be 12: planned surge" in held.words
+    fixed = by_name(decide_targets(application(view_of(service("db", elastic=False, low=3), CALM))))["db"]
+    assert frozen(fixed, ScalingState(4), "gala") == fixed

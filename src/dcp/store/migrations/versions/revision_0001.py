@@ -32,6 +32,7 @@ def _applications() -> None:
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("removing", sa.Boolean, nullable=False),
         sa.Column("applied_at", SECONDS, nullable=False),
+        sa.Column("frozen", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
     )
     op.create_table(
