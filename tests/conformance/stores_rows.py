@@ -14,6 +14,7 @@ from dcp.kernel.states import IllegalTransition
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.discovery.model import Entry, Published, PublishedChange
 from dcp.orchestration.scaling.model import Direction, Policy, ScalingState, TargetDecision
+from dcp.orchestration.scaling.parts import in_batches
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
 from dcp.orchestration.services.addresses import AddressRange
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
@@ -283,7 +284,7 @@ async def history_is_forgotten_and_what_lives_is_kept(rig: Rig) -> None:
             if name == "holds":
                 addresses.give(connection, made, AddressRange("", "10.1.0.1", "10.1.0.9"), 5.0)
         for plan in ("plan-0", "plan-1", "plan-2", "plan-3", "plan-4"):
-            plans.add(connection, ApplicationPlan(plan, "shop", 10.0, Policy.GATED, ()))
+            plans.add(connection, ApplicationPlan(plan, "shop", 10.0, Policy.GATED, ()), ())
         events.append(connection, 10.0, [Event("a", "b", str(n)) for n in range(20)])
 
     await rig.database.write(fill)
@@ -340,11 +341,12 @@ async def a_plan_is_kept_as_it_was_applied(rig: Rig) -> None:
         price_change_usd_per_hour=0.1,
         ready_in_s=30.0,
     )
-    await rig.database.write(lambda connection: plans.add(connection, plan))
+    batches = in_batches(plan.instances, "plan-1", 0)
+    await rig.database.write(lambda connection: plans.add(connection, plan, batches))
     assert await rig.database.read(lambda connection: plans.find(connection, "plan-1")) == plan
     assert await rig.database.read(lambda connection: plans.find(connection, "plan-2")) is None
     with pytest.raises(Stale):
-        await rig.database.write(lambda connection: plans.add(connection, plan))
+        await rig.database.write(lambda connection: plans.add(connection, plan, batches))
 
 
 @case
@@ -352,7 +354,7 @@ async def plans_of_one_moment_keep_their_order(rig: Rig) -> None:
     made = [ApplicationPlan(f"plan-{number}", "shop", 5.0, Policy.GATED, ()) for number in range(8, 13)]
     made.append(ApplicationPlan("plan-7", "shop", 6.0, Policy.GATED, ()))
     for plan in made:
-        await rig.database.write(lambda connection, plan=plan: plans.add(connection, plan))
+        await rig.database.write(lambda connection, plan=plan: plans.add(connection, plan, ()))
     newest = await rig.database.read(lambda connection: plans.newest(connection, "shop", 4))
     assert [plan.id for plan in newest] == ["plan-10", "plan-11", "plan-12", "plan-7"]
 

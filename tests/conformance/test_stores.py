@@ -13,6 +13,7 @@ import stores_edge
 import stores_events
 import stores_images
 import stores_leases
+import stores_placements
 import stores_rows
 import stores_surges
 import stores_transactions
@@ -33,6 +34,7 @@ SUBJECTS = (
     stores_costs,
     stores_leases,
     stores_events,
+    stores_placements,
     stores_rows,
     stores_access,
     stores_images,

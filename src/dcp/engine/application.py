@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
+from dcp.engine.placing import Written, write_plan
 from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, open_to
 from dcp.hosts.creation import places_left
 from dcp.hosts.model import Host, Offer, SourceHost
@@ -23,7 +24,7 @@ from dcp.orchestration.scaling.warming import WarmingSnapshot
 from dcp.orchestration.services.decide import HOST_GONE
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
-from dcp.store import applications, costs, counters, events, hosts, instances, plans, refusals, samples, surges, warming
+from dcp.store import applications, costs, counters, events, hosts, instances, refusals, samples, surges, warming
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
@@ -55,23 +56,24 @@ class ApplicationWorker:
         if await self._finished_removing(loaded, lease):
             return self._context.settings.poll_s
         plan = decide_application(loaded.snapshot)
+        written = Written()
         if plan.changes_anything or self._remembers_something_new(plan, loaded):
-            await self._context.write_under(
-                lease, lambda connection: _write(connection, plan, loaded, self._news(plan))
-            )
+            news = self._news(plan)
+            written = await write_plan(self._context, lease, plan, loaded.snapshot, loaded.rows, news)
             self._remember_told(plan)
         if plan.changes_anything:
             log.info(
                 "plan",
                 application=self._name,
-                plan=plan.id,
+                plans=written.plans,
                 hosts=len(plan.hosts),
                 instances=len(plan.instances),
                 removals=len(plan.removals),
+                left_out=written.left_out,
             )
             self._context.wakes.wake_kind("source")
             self._context.wakes.wake_kind("service")
-        return self._context.settings.poll_s
+        return 0.0 if written.left_out else self._context.settings.poll_s
 
     async def _drop_gone_services(self, loaded: Loaded, lease: Lease) -> None:
         """A service that left the file keeps its route until its last instance has drained."""
@@ -323,74 +325,6 @@ def _complaints(plan: ApplicationPlan) -> dict[str, Event]:
 
 def _unplaced(plan: ApplicationPlan) -> dict[str, int]:
     return {ServiceKey.parse(one.service).name: one.count for one in plan.unplaced}
-
-
-def _write(connection: Connection, plan: ApplicationPlan, loaded: Loaded, news: tuple[Event, ...]) -> None:
-    """Write the whole plan or, if anything it was decided from changed meanwhile, nothing."""
-    snapshot = loaded.snapshot
-    unplaced = _unplaced(plan)
-    for decision in plan.targets:
-        row = loaded.rows[decision.service]
-        applications.decide_service(connection, row, decision, unplaced.get(decision.service, 0))
-    if plan.changes_anything:
-        counters.take(connection, "plan", snapshot.last_plan, 1)
-        counters.take(connection, "host", snapshot.last_host, len(plan.hosts))
-        counters.take(connection, "instance", snapshot.last_instance, len(plan.instances))
-        hosts.add(connection, (planned.host for planned in plan.hosts))
-        _claim_hosts(connection, plan, snapshot.hosts)
-        instances.add(connection, (planned.instance for planned in plan.instances))
-        _mark_leaving(connection, plan, snapshot)
-        _rebind(connection, plan)
-        plans.add(connection, plan)
-    events.append(connection, plan.at, (*_events(plan, loaded), *news))
-
-
-def _claim_hosts(connection: Connection, plan: ApplicationPlan, known: tuple[Host, ...]) -> None:
-    """Raise the version of every host that takes an instance, so that two plans never fill the same room."""
-    used = {planned.instance.host_id for planned in plan.instances} | {one.host_id for one in plan.rebinds}
-    for host in known:
-        if host.id in used:
-            hosts.change(connection, host, host)
-
-
-def _mark_leaving(connection: Connection, plan: ApplicationPlan, snapshot: ApplicationSnapshot) -> None:
-    known = {instance.id: instance for instance in snapshot.host_instances}
-    for removal in plan.removals:
-        before = known[removal.instance_id]
-        instances.change(connection, before, replace(before, leave_reason=removal.reason))
-
-
-def _rebind(connection: Connection, plan: ApplicationPlan) -> None:
-    for one in plan.rebinds:
-        instances.change(connection, one.instance, replace(one.instance, host_id=one.host_id))
-
-
-def _events(plan: ApplicationPlan, loaded: Loaded) -> list[Event]:
-    found: list[Event] = []
-    for decision in plan.targets:
-        row = loaded.rows[decision.service]
-        changed = row.scaling.target != decision.target
-        if changed or row.decision is None or row.decision.reason != decision.reason:
-            found.append(
-                Event(
-                    f"service/{row.key}",
-                    decision.reason,
-                    decision.words,
-                    before=str(row.scaling.target),
-                    after=str(decision.target),
-                    numbers=decision.numbers,
-                )
-            )
-    for host in plan.hosts:
-        found.append(Event(host.host.subject, "requested", host.why, after=str(host.host.state)))
-    for planned in plan.instances:
-        found.append(Event(planned.instance.subject, "placed", planned.why, after=str(planned.instance.state)))
-    for rebind in plan.rebinds:
-        moved = (rebind.instance.host_id, rebind.host_id)
-        found.append(Event(rebind.instance.subject, "rebound", rebind.words, before=moved[0], after=moved[1]))
-    for removal in plan.removals:
-        found.append(Event(f"instance/{removal.instance_id}", removal.reason, removal.words))
-    return found
 
 
 async def dry_run(context: Context, name: str) -> ApplicationPlan:

@@ -68,6 +68,8 @@ class EngineSettings:
     """Up to this long ago: what began later may not be written yet."""
     seed: int = 0
     """Breaks ties between equal hosts."""
+    placements_at_once: int = 2000
+    """Instances placed in one transaction at most; a plan with more is written in parts."""
     parallel_calls: int = 32
     """Driver calls that one worker has under way at most."""
 

@@ -6,17 +6,18 @@ out where a write failed.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
-from dcp.kernel.events import Event
+from dcp.kernel.events import Event, Number
+from dcp.store.bulk import insert_rows
 from dcp.store.codec import numbers_from_json, numbers_to_json
 from dcp.store.tables import events
 
-_APPEND = insert(events)
+_COLUMNS = ("at", "subject", "reason", "words", "before", "after", "numbers")
 _AFTER = select(events).where(events.c.seq > bindparam("last")).order_by(events.c.seq).limit(bindparam("limit"))
 _NEWEST = select(events).order_by(events.c.seq.desc()).limit(bindparam("limit"))
 _NEWEST_OF_SUBJECT = _NEWEST.where(events.c.subject == bindparam("about"))
@@ -35,9 +36,13 @@ class Logged:
 
 def append(connection: Connection, at: float, new: Iterable[Event]) -> None:
     """Add events in order."""
-    rows = [_values(at, event) for event in new]
-    if rows:
-        connection.execute(_APPEND, rows)
+    insert_rows(connection, events, _COLUMNS, [_values(at, event) for event in new])
+
+
+def append_alike(connection: Connection, at: float, reason: str, after: str, told: Iterable[tuple[str, str]]) -> None:
+    """Add, for each subject with its words, an event that is as all the others in reason and in what came of it."""
+    rows = [(at, _storable(subject), reason, _storable(words), "", after, "{}") for subject, words in told]
+    insert_rows(connection, events, _COLUMNS, rows)
 
 
 def after(connection: Connection, seq: int, limit: int) -> tuple[Logged, ...]:
@@ -76,21 +81,26 @@ def log_hash(connection: Connection) -> str:
     return digest.hexdigest()
 
 
-def _values(at: float, event: Event) -> dict[str, object]:
-    numbers = {name: _storable(one) if isinstance(one, str) else one for name, one in event.numbers.items()}
-    return {
-        "at": at,
-        "subject": _storable(event.subject),
-        "reason": event.reason,
-        "words": _storable(event.words),
-        "before": _storable(event.before),
-        "after": _storable(event.after),
-        "numbers": numbers_to_json(numbers),
-    }
+def _values(at: float, event: Event) -> tuple[object, ...]:
+    return (
+        at,
+        _storable(event.subject),
+        event.reason,
+        _storable(event.words),
+        _storable(event.before),
+        _storable(event.after),
+        _numbers(event.numbers) if event.numbers else "{}",
+    )
+
+
+def _numbers(numbers: Mapping[str, Number]) -> str:
+    return numbers_to_json({name: _storable(one) if isinstance(one, str) else one for name, one in numbers.items()})
 
 
 def _storable(text: str) -> str:
     """Return `text` without what PostgreSQL cannot hold (NUL) or UTF-8 cannot say; an error may have quoted it."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 

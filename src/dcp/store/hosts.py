@@ -1,6 +1,6 @@
 """The ledger of hosts: who has which, since when, at what price. Nothing is bought that is not written here first."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from dcp.hosts.model import Host, HostType, SourceKind
 from dcp.hosts.states import ENDED, HostState, advance_host
 from dcp.kernel.errors import Stale
 from dcp.store import spans
+from dcp.store.bulk import raise_versions
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.kept import KeptRows
 from dcp.store.tables import hosts
@@ -58,6 +59,17 @@ def change(connection: Connection, before: Host, after: Host, at: float | None =
     _KEPT.changed(connection)
     spans.follow(connection, before, stored, at)
     return stored
+
+
+def claim(connection: Connection, versions: Mapping[str, int]) -> frozenset[str]:
+    """Raise the version of every host that is still at the one given with its id; return those that are not.
+
+    A plan claims each host that it puts something on, so that two plans never fill the same room.
+    """
+    lost = raise_versions(connection, hosts, versions)
+    if len(lost) < len(versions):
+        _KEPT.changed(connection)
+    return lost
 
 
 def current(connection: Connection, source: str | None = None) -> tuple[Host, ...]:

@@ -1,15 +1,17 @@
 """Instances: insert, guarded change, and the questions asked of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, or_, select, update
 
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import InstanceState, advance_instance
+from dcp.store.bulk import insert_rows
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.kept import KeptRows
 from dcp.store.tables import instances
@@ -24,7 +26,6 @@ _of_application = _columns.application == bindparam("application")
 _ended_since = _columns.ended_at > bindparam("since")
 _by_creation = (_columns.created_at, _columns.id)
 
-_ADD = insert(instances)
 _CHANGE = update(instances).where(
     _columns.id == bindparam("old_id"),
     _columns.version == bindparam("old_version"),
@@ -57,8 +58,18 @@ def add(connection: Connection, new: Iterable[Instance]) -> None:
     """Insert planned instances; an id that exists raises Stale through its constraint."""
     rows = [_values(instance) for instance in new]
     if rows:
-        connection.execute(_ADD, rows)
+        insert_rows(connection, instances, tuple(rows[0]), [tuple(row.values()) for row in rows])
         _KEPT.changed(connection)
+
+
+def add_alike(connection: Connection, like: Instance, ids: Sequence[str], host_ids: Sequence[str]) -> None:
+    """Insert an instance for each of `ids`, on the host that stands beside it and in all else as `like` is."""
+    common = _values(like)
+    del common["id"], common["host_id"]
+    same = tuple(common.values())
+    rows = [(own, host_id, *same) for own, host_id in zip(ids, host_ids, strict=True)]
+    insert_rows(connection, instances, ("id", "host_id", *common), rows)
+    _KEPT.changed(connection)
 
 
 def change(connection: Connection, before: Instance, after: Instance) -> Instance:
@@ -143,7 +154,7 @@ def _values(instance: Instance) -> dict[str, object]:
         "created_at": instance.created_at,
         "cpu_millis": instance.resources.cpu_millis,
         "memory_bytes": instance.resources.memory_bytes,
-        "gate": to_json(_Gate, instance.gate) if instance.gate else "",
+        "gate": _gate_text(instance.gate) if instance.gate else "",
         "not_before": instance.not_before,
         "address": instance.address,
         "port": instance.port,
@@ -155,6 +166,11 @@ def _values(instance: Instance) -> dict[str, object]:
         "reason": instance.reason,
         "version": instance.version,
     }
+
+
+@lru_cache(maxsize=1024)
+def _gate_text(gate: _Gate) -> str:
+    return to_json(_Gate, gate)
 
 
 def _instance(row: Row[Any]) -> Instance:

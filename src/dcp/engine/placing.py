@@ -1,0 +1,188 @@
+"""Writes a plan: part by part, each in one transaction, without what others were first to take.
+
+Every host that a part puts something on is claimed at the version that the plan was decided from. Where somebody else
+was first, only what was to go there is left out and decided again; the rest is committed. Numbers for instances and
+plans are taken when they are written, so that plans of several controllers do not hinder each other. Hosts that are
+asked for are different: they share offers and money, so a plan that asks for some is dropped whole if another one did
+meanwhile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sqlalchemy import Connection
+
+from dcp.engine.context import Context
+from dcp.kernel.errors import Stale
+from dcp.kernel.events import Event
+from dcp.orchestration.scaling.decide import ApplicationSnapshot
+from dcp.orchestration.scaling.parts import in_batches, in_parts, without
+from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.orchestration.services.model import Instance, ServiceKey
+from dcp.store import applications, counters, events, hosts, instances, placements, plans
+from dcp.store.applications import ServiceRow
+from dcp.store.leases import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a plan."""
+
+    plans: tuple[str, ...] = ()
+    """As which plans its parts were stored."""
+    left_out: int = 0
+    """Placements, moves and removals that somebody else's change came before: they are to be decided again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one transaction is to write."""
+
+    plan: ApplicationPlan
+    snapshot: ApplicationSnapshot
+    rows: Mapping[str, ServiceRow]
+    """Of services whose targets it carries; empty: an earlier part has written them."""
+    versions: Mapping[str, int]
+    """At which each host is claimed; one that is missing was lost, or comes with this part."""
+    news: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    plan_id: str
+    left_out: int
+    versions: Mapping[str, int]
+    """For the next part."""
+
+
+async def write_plan(
+    context: Context,
+    lease: Lease,
+    plan: ApplicationPlan,
+    snapshot: ApplicationSnapshot,
+    rows: Mapping[str, ServiceRow],
+    news: tuple[Event, ...] = (),
+) -> Written:
+    """Write a plan that was decided from `snapshot`, with `news` that belong to it.
+
+    Raises LeaseLost, and Stale where a target, or what other plans asked for, has changed; earlier parts stay.
+    """
+    written = Written()
+    versions: Mapping[str, int] = {host.id: host.version for host in snapshot.hosts}
+    for some in in_parts(plan, context.settings.placements_at_once):
+        part = _Part(some, snapshot, rows, versions, news)
+        done = await context.write_under(lease, partial(_write, part))
+        rows, versions, news = {}, done.versions, ()
+        stored = (done.plan_id,) if done.plan_id else ()
+        written = Written((*written.plans, *stored), written.left_out + done.left_out)
+    return written
+
+
+def _write(part: _Part, connection: Connection) -> _Done:
+    _write_targets(connection, part)
+    counters.take(connection, "host", part.snapshot.last_host, len(part.plan.hosts))
+    hosts.add(connection, (planned.host for planned in part.plan.hosts))
+    plan, lost, versions = _claim(connection, part)
+    plan = _change_instances(connection, plan, part.snapshot)
+    left_out = _weight(part.plan) - _weight(plan)
+    events.append(connection, plan.at, (*_target_events(part), *_host_events(plan)))
+    plan_id = _place(connection, plan) if plan.changes_anything else ""
+    told = (_lost_race(plan.application, left_out, len(lost)),) if left_out else ()
+    events.append(connection, plan.at, (*_instance_events(plan), *told, *part.news))
+    return _Done(plan_id, left_out, versions)
+
+
+def _write_targets(connection: Connection, part: _Part) -> None:
+    if not part.rows:
+        return
+    unplaced = {ServiceKey.parse(one.service).name: one.count for one in part.plan.unplaced}
+    for decision in part.plan.targets:
+        name = decision.service
+        applications.decide_service(connection, part.rows[name], decision, unplaced.get(name, 0))
+
+
+def _claim(connection: Connection, part: _Part) -> tuple[ApplicationPlan, frozenset[str], Mapping[str, int]]:
+    """Claim every host that takes something; return the plan without what is lost, the lost hosts, new versions."""
+    plan = part.plan
+    new = {planned.host.id: planned.host.version for planned in plan.hosts}
+    used = {one.instance.host_id for one in plan.instances} | {one.host_id for one in plan.rebinds}
+    wanted = {host_id: part.versions[host_id] for host_id in sorted(used) if host_id in part.versions}
+    lost = hosts.claim(connection, wanted) | (used - set(wanted) - set(new))
+    claimed = {host_id: version + 1 for host_id, version in wanted.items()}
+    versions = {**part.versions, **claimed, **new}
+    return without(plan, lost), lost, {host_id: found for host_id, found in versions.items() if host_id not in lost}
+
+
+def _change_instances(connection: Connection, plan: ApplicationPlan, snapshot: ApplicationSnapshot) -> ApplicationPlan:
+    """Rebind and mark those that leave; return the plan without those that somebody else changed meanwhile."""
+    known = {instance.id: instance for instance in snapshot.host_instances} if plan.removals else {}
+    rebinds = tuple(
+        one for one in plan.rebinds if _changed(connection, one.instance, replace(one.instance, host_id=one.host_id))
+    )
+    removals = tuple(
+        one
+        for one in plan.removals
+        if _changed(connection, known[one.instance_id], replace(known[one.instance_id], leave_reason=one.reason))
+    )
+    return replace(plan, rebinds=rebinds, removals=removals)
+
+
+def _changed(connection: Connection, before: Instance, after: Instance) -> bool:
+    try:
+        instances.change(connection, before, after)
+    except Stale:
+        return False
+    return True
+
+
+def _place(connection: Connection, plan: ApplicationPlan) -> str:
+    """Insert the instances and the plan itself; return its id."""
+    plan_id = f"plan-{counters.advance(connection, 'plan', 1) + 1}"
+    last_instance = counters.advance(connection, "instance", len(plan.instances))
+    batches = in_batches(plan.instances, plan_id, last_instance)
+    placements.add(connection, plan.at, batches)
+    plans.add(connection, replace(plan, id=plan_id), batches)
+    return plan_id
+
+
+def _weight(plan: ApplicationPlan) -> int:
+    return len(plan.instances) + len(plan.rebinds) + len(plan.removals)
+
+
+def _target_events(part: _Part) -> list[Event]:
+    found: list[Event] = []
+    for decision in part.plan.targets if part.rows else ():
+        row = part.rows[decision.service]
+        changed = row.scaling.target != decision.target
+        if changed or row.decision is None or row.decision.reason != decision.reason:
+            found.append(
+                Event(
+                    f"service/{row.key}",
+                    decision.reason,
+                    decision.words,
+                    before=str(row.scaling.target),
+                    after=str(decision.target),
+                    numbers=decision.numbers,
+                )
+            )
+    return found
+
+
+def _host_events(plan: ApplicationPlan) -> list[Event]:
+    return [Event(one.host.subject, "requested", one.why, after=str(one.host.state)) for one in plan.hosts]
+
+
+def _instance_events(plan: ApplicationPlan) -> list[Event]:
+    """Return events of instances that were there; those of new ones come with their rows."""
+    rebound = [
+        Event(one.instance.subject, "rebound", one.words, before=one.instance.host_id, after=one.host_id)
+        for one in plan.rebinds
+    ]
+    return rebound + [Event(f"instance/{one.instance_id}", one.reason, one.words) for one in plan.removals]
+
+
+def _lost_race(application: str, left_out: int, lost_hosts: int) -> Event:
+    words = f"{left_out} placements and moves are decided again: somebody else was first"
+    numbers = {"left_out": left_out, "hosts": lost_hosts}
+    return Event(f"application/{application}", "lost-race", words, numbers=numbers)
