@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
 from dcp.engine.placing import Written, write_plan
-from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, open_to
+from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, open_to, quotas_left
 from dcp.hosts.creation import places_left
 from dcp.hosts.model import Host, Offer, SourceHost
 from dcp.hosts.ports import HostSource
@@ -221,13 +221,14 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
 
 
 def _allowance(connection: Connection, context: Context, name: str, known: tuple[Host, ...]) -> Allowance:
+    by_source = quotas_left(context.settings.access, known)
     cluster = context.settings.cluster(name)
     if cluster is None:
-        return UNBOUNDED
+        return replace(UNBOUNDED, by_source=by_source)
     spent = 0.0
     if cluster.hard_cap_usd_per_month is not None:
         spent = costs.spent_usd(connection, name, month_began(context.clock.now()))
-    return allowance_of(cluster, known, spent)
+    return replace(allowance_of(cluster, known, spent), by_source=by_source)
 
 
 def _warming(connection: Connection, context: Context, spec: ApplicationSpec) -> WarmingSnapshot | None:

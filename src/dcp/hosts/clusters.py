@@ -5,6 +5,7 @@ A cluster is one business line. Its hosts carry its name, and nothing of another
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -41,10 +42,13 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class SourceAccess:
-    """Who may use a source. No clusters: everybody."""
+    """Who may use a source, and how much of it. No clusters: everybody."""
 
     source: str
     clusters: tuple[str, ...] = ()
+    """Its owners."""
+    quota: int | None = None
+    """Hosts of it at once, at most; None: no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Allowance:
     """What the monthly cap leaves for each hour of the next day."""
     usd_per_hour_softly: float = math.inf
     """What is left below the soft cap; negative: it is exceeded already."""
+    by_source: tuple[tuple[str, int], ...] = ()
+    """Hosts that are left of each source which has a quota."""
 
     def permits(self, offer: Offer) -> bool:
         """Return whether one more host of the offer stays inside every bound."""
@@ -72,6 +78,8 @@ class Allowance:
             return f"the quota of hosts {who} is used up"
         if offer.kind is SourceKind.CLOUD and self.cloud_hosts < 1:
             return f"the quota of cloud hosts {who} is used up"
+        if self.by_source and dict(self.by_source).get(offer.source, 1) < 1:
+            return f"the quota of source {offer.source} is used up"
         if price > self.usd_per_hour + _ROUNDING:
             left = max(0.0, self.usd_per_hour)
             return f"${price:g} an hour would exceed the hard cap {who}: ${left:g} an hour is left"
@@ -98,6 +106,7 @@ class Allowance:
                 cloud_hosts=left.cloud_hosts - (offer.kind is SourceKind.CLOUD),
                 usd_per_hour=left.usd_per_hour - price,
                 usd_per_hour_by_month=left.usd_per_hour_by_month - price,
+                by_source=tuple((name, n - (name == offer.source)) for name, n in left.by_source),
             )
         return left
 
@@ -122,6 +131,15 @@ def allowance_of(cluster: Cluster, hosts: Iterable[Host], spent_this_month_usd: 
         usd_per_hour_by_month=by_month,
         usd_per_hour_softly=_left(cluster.soft_cap_usd_per_hour, rate),
     )
+
+
+def quotas_left(access: Iterable[SourceAccess], hosts: Iterable[Host]) -> tuple[tuple[str, int], ...]:
+    """Return what is left of each source that has a quota; `hosts` of all clusters count, coming ones included."""
+    bounded = [one for one in access if one.quota is not None]
+    if not bounded:
+        return ()
+    held = Counter(host.source for host in hosts)
+    return tuple((one.source, (one.quota or 0) - held[one.source]) for one in bounded)
 
 
 def open_to(cluster: str, offers: Iterable[Offer], access: Iterable[SourceAccess]) -> tuple[Offer, ...]:

@@ -10,7 +10,18 @@ from dcp.drivers.clouds.template import MachineType, Place, Template
 from dcp.hosts.model import Billing, HostType, Resources
 from dcp.settings.loans import LentForm
 from dcp.settings.model import CloudSource
-from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, MinimumSeconds, Name, Price, refuse_twice
+from dcp.settings.values import (
+    LABEL,
+    Clusters,
+    Cpus,
+    Labels,
+    Memory,
+    MinimumSeconds,
+    Name,
+    Price,
+    SourceQuota,
+    refuse_twice,
+)
 
 MOST_IN_FLIGHT = 1000
 NAME_LIMIT = 63
@@ -96,6 +107,7 @@ class CloudForm(_Form):
     address: Literal["private", "public"] = "private"
     site: Annotated[str, Field(pattern=LABEL)] | None = None
     clusters: Clusters = Field(default_factory=list)
+    quota: SourceQuota | None = None
     lent: LentForm | None = None
     in_flight: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)] = 32
     list_every_s: Annotated[float, Field(ge=0, le=300, allow_inf_nan=False)] = 2.0

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from dcp.hosts.initialising import InitialiseLimits
 from dcp.settings.loans import LentForm
-from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, refuse_twice
+from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, SourceQuota, refuse_twice
 
 _LIMITS = InitialiseLimits()
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
@@ -77,6 +77,7 @@ class StaticForm(_Form):
     engine: Annotated[str, AfterValidator(_engine)] = "ssh://root@{address}"
     port: Port = 22
     clusters: Clusters = Field(default_factory=list)
+    quota: SourceQuota | None = None
     lent: LentForm | None = None
     hosts: Annotated[list[StaticHostForm], Field(min_length=1)]
 

@@ -75,7 +75,11 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         discovery=_discovery(form),
         underlay=_address_ranges(form.runtime),
         clusters=tuple(one.cluster() for one in form.clusters),
-        access=tuple(SourceAccess(one.name, tuple(one.clusters)) for one in form.sources if one.clusters),
+        access=tuple(
+            SourceAccess(one.name, tuple(one.clusters), one.quota)
+            for one in form.sources
+            if one.clusters or one.quota is not None
+        ),
         **form.engine.model_dump(),
     )
     return Settings(

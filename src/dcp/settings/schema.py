@@ -31,6 +31,7 @@ from dcp.settings.values import (
     MinimumSeconds,
     Name,
     Price,
+    SourceQuota,
     cpu_millis,
     memory_bytes,
     refuse_twice,
@@ -111,6 +112,7 @@ class PrivateForm(_Form):
     name: Name
     kind: Literal["private"]
     clusters: Clusters = Field(default_factory=list)
+    quota: SourceQuota | None = None
     lent: LentForm | None = None
     hosts: Annotated[int, Field(ge=1, le=100_000)]
     cpus: CpusOrAuto = None
@@ -139,6 +141,7 @@ class FakeCloudForm(_Form):
     name: Name
     kind: Literal["fake-cloud"]
     clusters: Clusters = Field(default_factory=list)
+    quota: SourceQuota | None = None
     lent: LentForm | None = None
     types: Annotated[list[TypeForm], Field(min_length=1)]
 
@@ -175,6 +178,7 @@ class EnginesForm(_Form):
     name: Name
     kind: Literal["engines"]
     clusters: Clusters = Field(default_factory=list)
+    quota: SourceQuota | None = None
     lent: LentForm | None = None
     billing: Literal["private", "cloud"] = "private"
     hosts: Annotated[list[EngineHostForm], Field(min_length=1)]

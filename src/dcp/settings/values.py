@@ -32,6 +32,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool | float | str):
+        raise ValueError("not a whole number of hosts")
+    return value
+
+
 def _label_value(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -49,5 +55,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Labels = dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, BeforeValidator(_label_value)]]
 Clusters = list[Name]
 """Clusters that may use something; empty: all."""
+SourceQuota = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1_000_000)]
+"""Hosts of a source at once, at most."""
 Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 MinimumSeconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcp.hosts.clusters import UNBOUNDED, Cluster, SourceAccess, allowance_of, month_began, open_to
+from dcp.hosts.clusters import UNBOUNDED, Cluster, SourceAccess, allowance_of, month_began, open_to, quotas_left
 from dcp.hosts.model import Host, HostType, Offer, Resources, SourceKind
 from dcp.hosts.states import HostState
 from dcp.orchestration.scaling.hosts_wanted import place_with_new_hosts
@@ -89,6 +89,19 @@ def test_sources_of_others_are_closed_and_private_ones_come_first() -> None:
     assert open_to("news", (RENTED, OWN), access) == (OWN, RENTED)
     assert open_to("shop", (RENTED, OWN), access) == (RENTED,)
     assert open_to("", (RENTED, OWN), ()) == (OWN, RENTED)
+
+
+def test_the_quota_of_a_source_holds_for_all_its_types_and_all_clusters_together() -> None:
+    held = (host(1, RENTED), host(2, SMALL, "shop", HostState.REQUESTED))
+    access = (SourceAccess("cloud", quota=4), SourceAccess("racks", ("news",)))
+    left = replace(UNBOUNDED, by_source=quotas_left(access, held))
+    assert left.by_source == (("cloud", 2),)
+    plan = place_with_new_hosts(one_each(5), (), (replace(OWN, available=1), SMALL, RENTED), 0, 1, left)
+    assert [new.offer.source for new in plan.new_hosts] == ["racks", "cloud", "cloud"]
+    (missing,) = plan.placement.unplaced
+    assert missing.count == 2
+    assert "c1 of cloud: the quota of source cloud is used up" in missing.words
+    assert not replace(UNBOUNDED, by_source=(("cloud", -1),)).permits(RENTED), "it was lowered meanwhile"
 
 
 @given(
