@@ -97,6 +97,10 @@ class Client:
         """Let the targets of an application move again."""
         return self._call("DELETE", f"applications/{_part(name)}/freeze")
 
+    def graph(self, name: str) -> Json:
+        """Return who calls whom in an application."""
+        return self._get(f"applications/{_part(name)}/graph")
+
     def only_application(self) -> str:
         """Return the name of the only application. Raises NotFound, or Conflict where there are several."""
         known = [one["name"] for one in self.applications()["applications"]]

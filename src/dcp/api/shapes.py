@@ -14,6 +14,7 @@ from dcp.engine.why import Answer
 from dcp.hosts.cost.model import HOUR_MS, Amount, to_usd
 from dcp.hosts.cost.period import Question
 from dcp.kernel.events import Number
+from dcp.orchestration.capacity.calls import CallEstimate
 from dcp.orchestration.scaling.model import Policy
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceSpec
@@ -43,6 +44,13 @@ class ApplicationBrief(Shape):
             removing=application.removing,
             frozen=application.frozen,
         )
+
+
+class GraphShape(Shape):
+    """The calls between the services of an application; callers in the order of the file."""
+
+    application: str
+    calls: list[CallEstimate]
 
 
 class FreezeBody(Shape):

@@ -29,6 +29,7 @@ VERBS = {
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": ("dcp.cli.leases:leases", "Show which cluster has which hosts, since when, until when, at what price."),
     "cost": ("dcp.cli.cost:cost", "Show what hosts cost, by service, source, day and more."),
+    "graph": ("dcp.cli.graph:graph", "Show who calls whom how often: as declared, and as measured."),
     "events": ("dcp.cli.explain:events", "Show what happened, and why."),
     "plan": ("dcp.cli.explain:plan", "Show what would change now, or a plan that was applied."),
     "why": ("dcp.cli.explain:why", "Say why a service, instance, host or application is as it is."),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from dcp.hosts.cost.prices import price_now
+from dcp.kernel.errors import NotFound
+from dcp.orchestration.capacity.calls import CallEstimate, estimate_calls
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.capacity.units import slow_ratio
 from dcp.orchestration.capacity.water_level import water_level
@@ -52,6 +54,14 @@ class HostSummary:
     leave_by: float | None
     cluster: str
     since: float
+
+
+def call_graph(connection: Connection, name: str) -> tuple[CallEstimate, ...]:
+    """Return who calls whom in an application: as declared, and as its rates say. Raises NotFound."""
+    application = applications.find(connection, name)
+    if application is None:
+        raise NotFound(f"there is no application {name}", hint="see `dcp status`")
+    return estimate_calls(application.spec, samples.windows(connection, name))
 
 
 def services(connection: Connection) -> tuple[ServiceSummary, ...]:

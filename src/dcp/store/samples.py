@@ -27,6 +27,12 @@ _NEWEST = (
     .order_by(samples.c.at.desc())
     .limit(bindparam("limit"))
 )
+_OF_APPLICATION = (
+    select(samples.c.service, samples.c.at, samples.c.sample)
+    .where(samples.c.service > bindparam("first"), samples.c.service < bindparam("last"))
+    .order_by(samples.c.at)
+)
+"""`0` follows `/`: all services of one application, by the index of the primary key."""
 _PRUNE = delete(samples).where(samples.c.at < bindparam("before"))
 
 
@@ -55,6 +61,15 @@ def newest(connection: Connection, key: ServiceKey, limit: int) -> tuple[tuple[f
     """Return the last `limit` windows of one service as (end, sample), oldest first."""
     rows = connection.execute(_NEWEST, {"key": str(key), "limit": limit}).all()
     return tuple((row.at, from_json(Sample, row.sample) if row.sample else None) for row in reversed(rows))
+
+
+def windows(connection: Connection, application: str) -> tuple[dict[str, Sample | None], ...]:
+    """Return the kept windows of an application, oldest first: samples by service that ended at the same moment."""
+    found: dict[float, dict[str, Sample | None]] = {}
+    for row in connection.execute(_OF_APPLICATION, {"first": f"{application}/", "last": f"{application}0"}):
+        sample = from_json(Sample, row.sample) if row.sample else None
+        found.setdefault(row.at, {})[ServiceKey.parse(row.service).name] = sample
+    return tuple(found.values())
 
 
 def prune(connection: Connection, before: float) -> None:

@@ -31,6 +31,7 @@ CALLS = {
     "GET /why/{subject:path}": lambda api: api.why("shop/feed?x"),
     "POST /applications/{name}/freeze": lambda api: api.freeze("shop", "why"),
     "DELETE /applications/{name}/freeze": lambda api: api.thaw("shop"),
+    "GET /applications/{name}/graph": lambda api: api.graph("shop"),
     "GET /surges": lambda client: client.surges(),
     "POST /surges": lambda client: client.plan_surge({"application": "shop"}),
     "DELETE /surges/{surge}": lambda client: client.cancel_surge("surge-1"),

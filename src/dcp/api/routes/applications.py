@@ -6,8 +6,16 @@ from fastapi import APIRouter, Path
 from sqlalchemy import Connection
 
 from dcp.api.dependencies import Controller
-from dcp.api.shapes import ApplicationBrief, ApplicationList, ApplicationShape, ApplyBody, FreezeBody, RemovingShape
-from dcp.engine import commands
+from dcp.api.shapes import (
+    ApplicationBrief,
+    ApplicationList,
+    ApplicationShape,
+    ApplyBody,
+    FreezeBody,
+    GraphShape,
+    RemovingShape,
+)
+from dcp.engine import commands, queries
 from dcp.engine.application import dry_run
 from dcp.engine.commands import Applied
 from dcp.kernel.errors import NotFound
@@ -59,6 +67,13 @@ async def freeze(name: Name, body: FreezeBody, controller: Controller) -> Applic
 async def thaw(name: Name, controller: Controller) -> ApplicationBrief:
     """Let its targets move again."""
     return ApplicationBrief.of(await commands.freeze(controller, name, ""))
+
+
+@router.get("/{name}/graph")
+async def graph(name: Name, controller: Controller) -> GraphShape:
+    """Who calls whom how often: as declared, and as the services' own rates say."""
+    found = await controller.database.read(lambda connection: queries.call_graph(connection, name))
+    return GraphShape(application=name, calls=list(found))
 
 
 @router.get("/{name}/plan")
