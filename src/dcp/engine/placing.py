@@ -19,7 +19,7 @@ from dcp.kernel.events import Event
 from dcp.orchestration.scaling.decide import ApplicationSnapshot
 from dcp.orchestration.scaling.parts import in_batches, in_parts, without
 from dcp.orchestration.scaling.plan import ApplicationPlan
-from dcp.orchestration.services.model import Instance, ServiceKey
+from dcp.orchestration.services.model import ServiceKey
 from dcp.store import applications, counters, events, hosts, instances, placements, plans
 from dcp.store.applications import ServiceRow
 from dcp.store.leases import Lease
@@ -116,24 +116,23 @@ def _claim(connection: Connection, part: _Part) -> tuple[ApplicationPlan, frozen
 
 def _change_instances(connection: Connection, plan: ApplicationPlan, snapshot: ApplicationSnapshot) -> ApplicationPlan:
     """Rebind and mark those that leave; return the plan without those that somebody else changed meanwhile."""
+    if not plan.rebinds and not plan.removals:
+        return plan
     known = {instance.id: instance for instance in snapshot.host_instances} if plan.removals else {}
-    rebinds = tuple(
-        one for one in plan.rebinds if _changed(connection, one.instance, replace(one.instance, host_id=one.host_id))
-    )
-    removals = tuple(
-        one
-        for one in plan.removals
-        if _changed(connection, known[one.instance_id], replace(known[one.instance_id], leave_reason=one.reason))
+    known |= {one.instance.id: one.instance for one in plan.rebinds}
+    asked = {one.instance.id for one in plan.rebinds} | {one.instance_id for one in plan.removals}
+    versions = instances.versions_of(connection, sorted(asked))
+    same = {instance_id for instance_id in asked if versions.get(instance_id) == known[instance_id].version}
+    rebinds = tuple(one for one in plan.rebinds if one.instance.id in same)
+    removals = tuple(one for one in plan.removals if one.instance_id in same)
+    instances.change_all(
+        connection,
+        [
+            *((one.instance, replace(one.instance, host_id=one.host_id)) for one in rebinds),
+            *((i, replace(i, leave_reason=one.reason)) for one in removals for i in (known[one.instance_id],)),
+        ],
     )
     return replace(plan, rebinds=rebinds, removals=removals)
-
-
-def _changed(connection: Connection, before: Instance, after: Instance) -> bool:
-    try:
-        instances.change(connection, before, after)
-    except Stale:
-        return False
-    return True
 
 
 def _place(connection: Connection, plan: ApplicationPlan) -> str:

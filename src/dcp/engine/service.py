@@ -212,14 +212,10 @@ class ServiceWorker:
 
         def work(connection: Connection) -> dict[str, Instance]:
             _check_gates(connection, steps)
-            written = {
-                step.instance.id: instances.change(
-                    connection, step.instance, _after(step, observations.get(step.instance.id), now)
-                )
-                for step in steps
-            }
+            changes = [(step.instance, _after(step, observations.get(step.instance.id), now)) for step in steps]
+            written = instances.change_all(connection, changes)
             events.append(connection, now, [_event(step) for step in steps])
-            return written
+            return {instance.id: instance for instance in written}
 
         return await self._context.write_under(lease, work)
 
@@ -243,9 +239,9 @@ class ServiceWorker:
         now = self._context.clock.now()
 
         def work(connection: Connection) -> dict[str, Instance]:
-            written = {i.id: instances.change(connection, i, replace(i, serving_at=now)) for i in fresh}
+            written = instances.change_all(connection, [(i, replace(i, serving_at=now)) for i in fresh])
             events.append(connection, now, [_serving_event(i, now) for i in fresh])
-            return written
+            return {instance.id: instance for instance in written}
 
         return await self._context.write_under(lease, work)
 

@@ -17,7 +17,7 @@ COPY_FROM = 20
 """Rows from which on COPY is the faster way."""
 
 _RAISE = (
-    "UPDATE {table} SET version = {table}.version + 1 FROM {given}"
+    "UPDATE {table} SET version = {table}.version + 1, stamp = {stamp} FROM {given}"
     " WHERE {table}.id = given.id AND {table}.version = given.version RETURNING {table}.id"
 )
 _GIVEN = {
@@ -39,12 +39,17 @@ def insert_rows(
     connection.exec_driver_sql(statement, rows[0] if len(rows) == 1 else list(rows))
 
 
-def raise_versions(connection: Connection, table: Table, versions: Mapping[str, int]) -> frozenset[str]:
-    """Raise the version of every row that is still at the one given with its id; return the ids of the others."""
+def raise_versions(
+    connection: Connection, table: Table, versions: Mapping[str, int], stamp: int
+) -> frozenset[str]:
+    """Raise the version of every row that is still at the one given with its id; return the ids of the others.
+
+    What is raised is marked with `stamp`; see `kept`.
+    """
     if not versions:
         return frozenset()
     dialect = connection.dialect.name
-    statement = _RAISE.format(table=table.name, given=_GIVEN[dialect])
+    statement = _RAISE.format(table=table.name, given=_GIVEN[dialect], stamp=int(stamp))
     values: Values = (json.dumps(dict(versions)),)
     if dialect == "postgresql":
         values = (list(versions), list(versions.values()))

@@ -1,6 +1,6 @@
 """The ledger of hosts: who has which, since when, at what price. Nothing is bought that is not written here first."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from dcp.kernel.errors import Stale
 from dcp.store import spans
 from dcp.store.bulk import raise_versions
 from dcp.store.codec import from_known_json, to_json
+from dcp.store.keeping import Rows
 from dcp.store.kept import KeptRows
 from dcp.store.tables import hosts
 
@@ -26,7 +27,6 @@ _CHANGE = update(hosts).where(
 )
 # Named one by one, because an index finds what is in a list and not what is missing from one.
 _unended = _columns.state.in_([str(state) for state in HostState if state not in ENDED])
-_CURRENT = select(hosts).where(_unended).order_by(*_by_request)
 _EVERY = select(hosts).order_by(*_by_request)
 _FIND = select(hosts).where(_columns.id == bindparam("id"))
 _OF_TOKENS = select(hosts).where(_columns.token.in_(bindparam("some", expanding=True))).order_by(*_by_request)
@@ -38,11 +38,11 @@ _AT_ONCE = 500
 def add(connection: Connection, new: Iterable[Host]) -> None:
     """Insert requested hosts; an id that exists raises Stale through its constraint."""
     added = tuple(new)
-    if added:
-        connection.execute(_ADD, [_values(host) for host in added])
-        _KEPT.changed(connection)
-    for host in added:
-        spans.follow(connection, None, host)
+    if not added:
+        return
+    stamp = _KEPT.stamp(connection)
+    connection.execute(_ADD, [{**_values(host), "stamp": stamp} for host in added])
+    spans.follow(connection, [(None, host) for host in added])
 
 
 def change(connection: Connection, before: Host, after: Host, at: float | None = None) -> Host:
@@ -50,14 +50,7 @@ def change(connection: Connection, before: Host, after: Host, at: float | None =
 
     `at`: when its price or cluster changed, where its state did not; a change of state is at `changed_at`.
     """
-    if after.state != before.state:
-        advance_host(before.state, after.state)
-    stored = replace(after, id=before.id, version=before.version + 1)
-    guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
-    if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
-        raise Stale(f"host {before.id} was changed by somebody else meanwhile")
-    _KEPT.changed(connection)
-    spans.follow(connection, before, stored, at)
+    (stored,) = change_all(connection, [(before, after)], at)
     return stored
 
 
@@ -66,17 +59,52 @@ def claim(connection: Connection, versions: Mapping[str, int]) -> frozenset[str]
 
     A plan claims each host that it puts something on, so that two plans never fill the same room.
     """
-    lost = raise_versions(connection, hosts, versions)
-    if len(lost) < len(versions):
-        _KEPT.changed(connection)
-    return lost
+    return raise_versions(connection, hosts, versions, _KEPT.stamp(connection)) if versions else frozenset()
+
+
+def change_all(
+    connection: Connection, changes: Sequence[tuple[Host, Host]], at: float | None = None
+) -> tuple[Host, ...]:
+    """Write, of each pair, the second over the first, as `change` does; Stale if any is: then nothing may be kept.
+
+    No host stands in two pairs.
+    """
+    if not changes:
+        return ()
+    for before, after in changes:
+        if after.state != before.state:
+            advance_host(before.state, after.state)
+    stored = tuple(replace(after, id=before.id, version=before.version + 1) for before, after in changes)
+    stamp = _KEPT.stamp(connection)
+    rows = [
+        {
+            **_values(now),
+            "stamp": stamp,
+            "old_id": before.id,
+            "old_version": before.version,
+            "old_state": str(before.state),
+        }
+        for (before, _), now in zip(changes, stored, strict=True)
+    ]
+    if connection.execute(_CHANGE, rows).rowcount != len(rows):
+        raise Stale(f"{_names(changes)} changed by somebody else meanwhile")
+    spans.follow(connection, [(before, now) for (before, _), now in zip(changes, stored, strict=True)], at)
+    return stored
+
+
+def _names(changes: Sequence[tuple[Host, Host]]) -> str:
+    return f"host {changes[0][0].id} was" if len(changes) == 1 else f"one of {len(changes)} hosts was"
+
+
+def kept(connection: Connection) -> Rows[Host]:
+    """Return hosts that were not given back yet, with all that is known of them; grouped by `source`."""
+    return _KEPT.read(connection)
 
 
 def current(connection: Connection, source: str | None = None) -> tuple[Host, ...]:
     """Return hosts that were not given back yet, in order of request."""
-    if source is None:
-        return _KEPT.read(connection)
-    return tuple(host for host in _KEPT.read(connection) if host.source == source)
+    rows = _KEPT.read(connection)
+    return rows.all if source is None else rows.group("source", source)
 
 
 def every(connection: Connection) -> tuple[Host, ...]:
@@ -158,4 +186,12 @@ def _host(row: Row[Any]) -> Host:
     )
 
 
-_KEPT = KeptRows("hosts", _CURRENT, _host)
+_KEPT: KeptRows[Host] = KeptRows(
+    hosts,
+    select(hosts).order_by(*_by_request),
+    _unended,
+    _host,
+    current=lambda host: host.state not in ENDED,
+    order=lambda host: (host.requested_at, host.id),
+    groups={"source": lambda host: host.source},
+)

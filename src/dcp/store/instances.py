@@ -13,6 +13,7 @@ from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import InstanceState, advance_instance
 from dcp.store.bulk import insert_rows
 from dcp.store.codec import from_known_json, to_json
+from dcp.store.keeping import Rows
 from dcp.store.kept import KeptRows
 from dcp.store.tables import instances
 
@@ -31,7 +32,6 @@ _CHANGE = update(instances).where(
     _columns.version == bindparam("old_version"),
     _columns.state == bindparam("old_state"),
 )
-_LIVE = select(instances).where(_unended).order_by(*_by_creation)
 _FIND = select(instances).where(_columns.id == bindparam("id"))
 _FAILURES = (
     select(instances)
@@ -47,6 +47,7 @@ _SERVING = (
     .group_by(_columns.service)
 )
 _UNENDED_AMONG = select(_columns.id).where(_columns.id.in_(bindparam("ids", expanding=True)), _unended)
+_VERSIONS_AMONG = select(_columns.id, _columns.version).where(_columns.id.in_(bindparam("ids", expanding=True)))
 _LAST_ENDS = (
     select(_columns.host_id, func.max(_columns.ended_at).label("at")).where(_ended_since).group_by(_columns.host_id)
 )
@@ -56,40 +57,72 @@ _SERVICES = select(_columns.application, _columns.service).where(_unended).disti
 
 def add(connection: Connection, new: Iterable[Instance]) -> None:
     """Insert planned instances; an id that exists raises Stale through its constraint."""
-    rows = [_values(instance) for instance in new]
-    if rows:
+    added = tuple(new)
+    if added:
+        stamp = _KEPT.stamp(connection)
+        rows = [{**_values(instance), "stamp": stamp} for instance in added]
         insert_rows(connection, instances, tuple(rows[0]), [tuple(row.values()) for row in rows])
-        _KEPT.changed(connection)
 
 
 def add_alike(connection: Connection, like: Instance, ids: Sequence[str], host_ids: Sequence[str]) -> None:
     """Insert an instance for each of `ids`, on the host that stands beside it and in all else as `like` is."""
-    common = _values(like)
+    common = {**_values(like), "stamp": _KEPT.stamp(connection)}
     del common["id"], common["host_id"]
     same = tuple(common.values())
     rows = [(own, host_id, *same) for own, host_id in zip(ids, host_ids, strict=True)]
     insert_rows(connection, instances, ("id", "host_id", *common), rows)
-    _KEPT.changed(connection)
 
 
 def change(connection: Connection, before: Instance, after: Instance) -> Instance:
     """Write `after` over `before`; refused unless the table allows the step and the row is still at its version."""
-    if after.state != before.state:
-        advance_instance(before.state, after.state)
-    stored = replace(after, id=before.id, version=before.version + 1)
-    guard = {"old_id": before.id, "old_version": before.version, "old_state": str(before.state)}
-    if connection.execute(_CHANGE, {**_values(stored), **guard}).rowcount != 1:
-        raise Stale(f"instance {before.id} was changed by somebody else meanwhile")
-    _KEPT.changed(connection)
+    (stored,) = change_all(connection, [(before, after)])
     return stored
+
+
+def change_all(connection: Connection, changes: Sequence[tuple[Instance, Instance]]) -> tuple[Instance, ...]:
+    """Write, of each pair, the second over the first, as `change` does; Stale if any is: then nothing may be kept.
+
+    No instance stands in two pairs.
+    """
+    if not changes:
+        return ()
+    for before, after in changes:
+        if after.state != before.state:
+            advance_instance(before.state, after.state)
+    stored = tuple(replace(after, id=before.id, version=before.version + 1) for before, after in changes)
+    stamp = _KEPT.stamp(connection)
+    rows = [
+        {
+            **_values(now),
+            "stamp": stamp,
+            "old_id": before.id,
+            "old_version": before.version,
+            "old_state": str(before.state),
+        }
+        for (before, _), now in zip(changes, stored, strict=True)
+    ]
+    if connection.execute(_CHANGE, rows).rowcount != len(rows):
+        raise Stale(f"{_names(changes)} changed by somebody else meanwhile")
+    return stored
+
+
+def _names(changes: Sequence[tuple[Instance, Instance]]) -> str:
+    return f"instance {changes[0][0].id} was" if len(changes) == 1 else f"one of {len(changes)} instances was"
+
+
+def kept(connection: Connection) -> Rows[Instance]:
+    """Return instances that have not ended; grouped by `application`, `service` (with its application) and `host`."""
+    return _KEPT.read(connection)
 
 
 def live(connection: Connection, application: str | None = None, service: str | None = None) -> tuple[Instance, ...]:
     """Return instances that have not ended, in order of creation; of one application, or of one of its services."""
-    every = _KEPT.read(connection)
+    rows = _KEPT.read(connection)
     if application is None:
-        return every
-    return tuple(one for one in every if one.application == application and (service is None or one.service == service))
+        return rows.all
+    if service is None:
+        return rows.group("application", application)
+    return rows.group("service", (application, service))
 
 
 def find(connection: Connection, instance_id: str) -> Instance | None:
@@ -112,6 +145,15 @@ def failed_places(connection: Connection, since: float) -> tuple[tuple[str, Serv
 def serving_counts(connection: Connection, application: str) -> dict[str, int]:
     """Return how many instances of each service take traffic: those that the balancer has acknowledged."""
     return {row.service: int(row.number) for row in connection.execute(_SERVING, {"application": application})}
+
+
+def versions_of(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """Return the version of each of `ids` that there is."""
+    asked, found = tuple(ids), dict[str, int]()
+    for start in range(0, len(asked), _IDS_AT_ONCE):
+        rows = connection.execute(_VERSIONS_AMONG, {"ids": asked[start : start + _IDS_AT_ONCE]})
+        found.update((row.id, row.version) for row in rows)
+    return found
 
 
 def unended_among(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
@@ -198,4 +240,16 @@ def _instance(row: Row[Any]) -> Instance:
     )
 
 
-_KEPT = KeptRows("instances", _LIVE, _instance)
+_KEPT: KeptRows[Instance] = KeptRows(
+    instances,
+    select(instances).order_by(*_by_creation),
+    _unended,
+    _instance,
+    current=lambda instance: instance.ended_at is None,
+    order=lambda instance: (instance.created_at, instance.id),
+    groups={
+        "application": lambda instance: instance.application,
+        "service": lambda instance: (instance.application, instance.service),
+        "host": lambda instance: instance.host_id,
+    },
+)

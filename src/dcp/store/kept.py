@@ -1,94 +1,81 @@
 """Rows that every look needs, kept between looks: what has not changed is neither read nor decoded again.
 
-Each change of such a table raises its **stamp**, a number in `counters`, in the same transaction. A reader with the
-stamp it saw last has all rows already; otherwise it asks for identifiers and versions, and reads the rows whose version
-it does not have. Kept apart for each engine. A transaction that writes reads afresh, because it may see what is then
-rolled back.
+Each change of such a table raises its **stamp**, a number in `counters`, and marks the rows with it, in the same
+transaction. A reader with the stamp it saw last has all rows already; otherwise it reads the rows that were marked
+since, and no others. As writes are serial, a reader that sees a stamp sees every row that was marked up to there.
+
+Kept apart for each engine, and never changed in place: readers at different moments each have their own. What a
+transaction sees that has changed the table itself is not kept, because it may be rolled back.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, select, text
 
+from dcp.store.keeping import Identified, Rows
 from dcp.store.tables import counters
 
-_AT_ONCE = 500
-"""Identifiers in one question: databases bound how many there may be."""
-_READ_ALL_SHARE = 0.3
-"""When more than this share of the rows has changed, all are read in one go."""
+_MOMENTS = 3
+"""So many are kept: of readers side by side, one may have begun before the newest change."""
 
-_STAMP = select(counters.c.value).where(counters.c.name == bindparam("table"))
-_RAISE = update(counters).where(counters.c.name == bindparam("table")).values(value=counters.c.value + 1)
+_STAMP = select(counters.c.value).where(counters.c.name == bindparam("name"))
+_RAISE = text(
+    "INSERT INTO counters (name, value) VALUES (:name, 1)"
+    " ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value"
+)
 
-
-class Versioned(Protocol):
-    """A row as a value."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def version(self) -> int: ...
-
-
-T = TypeVar("T", bound=Versioned)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept(Generic[T]):
-    stamp: int = -1
-    rows: tuple[T, ...] = ()
-    by_id: dict[str, T] = field(default_factory=dict)
+T = TypeVar("T", bound=Identified)
 
 
 class KeptRows(Generic[T]):
-    """The rows of one question about one table. `query` selects whole rows in order, from a table with id, version."""
+    """The rows of one table that are `current`, in the order of `order`, and by each of `groups`.
 
-    def __init__(self, table: str, query: Select[Any], decode: Callable[[Row[Any]], T]) -> None:
-        self._name = f"changes/{table}"
-        self._query = query
+    `query` selects whole rows of a table with `id` and `stamp` in that same order, those that are not current
+    included; `among` narrows it to those that are.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        query: Select[Any],
+        among: ColumnElement[bool],
+        decode: Callable[[Row[Any]], T],
+        *,
+        current: Callable[[T], bool],
+        order: Callable[[T], Any],
+        groups: Mapping[str, Callable[[T], Hashable]],
+    ) -> None:
+        self._name = {"name": f"changes/{table.name}"}
         self._decode = decode
-        columns = query.selected_columns
-        self._versions = query.with_only_columns(columns.id, columns.version)
-        self._some = query.where(columns.id.in_(bindparam("some", expanding=True)))
-        self._kept: WeakKeyDictionary[Engine, _Kept[T]] = WeakKeyDictionary()
+        self._current = current
+        self._query = query.where(among)
+        self._marked = query.where(table.c.stamp > bindparam("seen"))
+        self._nothing: Rows[T] = Rows.of((), -1, order, groups)
+        self._kept: WeakKeyDictionary[Engine, tuple[Rows[T], ...]] = WeakKeyDictionary()
 
-    def changed(self, connection: Connection) -> None:
-        """Say that a row was added or changed; in the transaction that does it."""
-        if connection.execute(_RAISE, {"table": self._name}).rowcount == 0:
-            connection.execute(insert(counters).values(name=self._name, value=1))
+    def stamp(self, connection: Connection) -> int:
+        """Raise the stamp and return it; the caller marks every row with it that it changes, in this transaction."""
+        return int(connection.execute(_RAISE, self._name).scalar_one())
 
-    def read(self, connection: Connection) -> tuple[T, ...]:
+    def read(self, connection: Connection) -> Rows[T]:
         """Return the rows as they are now; the same objects where they have not changed."""
-        if connection.get_execution_options().get("dcp_write", False):
-            return self._read_all(connection)
-        stamp = int(connection.execute(_STAMP, {"table": self._name}).scalar_one_or_none() or 0)
-        nothing: _Kept[T] = _Kept()
-        kept = self._kept.get(connection.engine, nothing)
-        if kept.stamp == stamp:
-            return kept.rows
-        rows = self._refreshed(connection, kept)
-        self._kept[connection.engine] = _Kept(stamp, rows, {row.id: row for row in rows})
+        stamp = int(connection.execute(_STAMP, self._name).scalar_one_or_none() or 0)
+        moments = self._kept.get(connection.engine, ())
+        before = next((one for one in moments if one.stamp <= stamp), None)
+        if before is not None and before.stamp == stamp:
+            return before
+        rows = self._all(connection, stamp) if before is None else self._advanced(connection, before, stamp)
+        if not connection.get_execution_options().get("dcp_write", False):
+            newest_first = sorted((rows, *moments), key=lambda one: -one.stamp)
+            self._kept[connection.engine] = tuple(newest_first[:_MOMENTS])
         return rows
 
-    def _refreshed(self, connection: Connection, kept: _Kept[T]) -> tuple[T, ...]:
-        versions = connection.execute(self._versions).all()
-        before = kept.by_id
-        missing = [i for i, version in versions if (row := before.get(i)) is None or row.version != version]
-        if len(missing) > _READ_ALL_SHARE * len(versions):
-            return self._read_all(connection)
-        fresh = self._among(connection, missing)
-        return tuple(fresh.get(i) or before[i] for i, _ in versions)
+    def _all(self, connection: Connection, stamp: int) -> Rows[T]:
+        return self._nothing.instead(map(self._decode, connection.execute(self._query).all()), stamp)
 
-    def _read_all(self, connection: Connection) -> tuple[T, ...]:
-        return tuple(self._decode(row) for row in connection.execute(self._query).all())
-
-    def _among(self, connection: Connection, ids: Collection[str]) -> dict[str, T]:
-        wanted, found = list(ids), dict[str, T]()
-        for first in range(0, len(wanted), _AT_ONCE):
-            for row in connection.execute(self._some, {"some": wanted[first : first + _AT_ONCE]}).all():
-                found[row.id] = self._decode(row)
-        return found
+    def _advanced(self, connection: Connection, before: Rows[T], stamp: int) -> Rows[T]:
+        marked = [self._decode(row) for row in connection.execute(self._marked, {"seen": before.stamp}).all()]
+        gone = [row.id for row in marked if not self._current(row)]
+        return before.after(filter(self._current, marked), gone, stamp)

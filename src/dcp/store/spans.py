@@ -19,7 +19,11 @@ from dcp.store.tables import host_spans, instances
 CURSOR = "cost_accrued_until_ms"
 
 _columns = host_spans.c
-_LAST = select(host_spans).where(_columns.host_id == bindparam("host")).order_by(_columns.number.desc()).limit(1)
+_OF_HOSTS = (
+    select(host_spans).where(_columns.host_id.in_(bindparam("some", expanding=True))).order_by(_columns.number)
+)
+_AT_ONCE = 500
+"""Hosts in one question: databases bound how many there may be."""
 _ADD = insert(host_spans)
 _CLOSE = (
     update(host_spans)
@@ -62,21 +66,39 @@ _HOLDINGS = (
 )
 
 
-def follow(connection: Connection, before: Host | None, after: Host, at: float | None = None) -> None:
-    """Close and open spans as the change asks for; `at` is when, by default when the host entered its state."""
-    if not decisions.needs_look(before, after):
+def follow(
+    connection: Connection, changes: Iterable[tuple[Host | None, Host]], at: float | None = None
+) -> None:
+    """Close and open spans as the changes ask for; `at` is when, by default when each host entered its state."""
+    looked_at = [(before, after) for before, after in changes if decisions.needs_look(before, after)]
+    if not looked_at:
         return
-    found = connection.execute(_LAST, {"host": after.id}).one_or_none()
-    last = _span(found) if found else None
-    span = last if last and last.until_ms is None else None
-    number = last.number if last else 0
-    at_ms = max(to_ms(after.changed_at if at is None else at), counters.peek(connection, CURSOR))
-    ended, begun = decisions.follow(span, before, after, at_ms, number + 1)
-    if ended:
-        values = {"host": ended.host_id, "last": ended.number, "until": ended.until_ms}
-        connection.execute(_CLOSE, values)
-    if begun:
-        connection.execute(_ADD, asdict(begun))
+    last = _last(connection, [after.id for _, after in looked_at])
+    accrued_ms = counters.peek(connection, CURSOR)
+    closed: list[dict[str, object]] = []
+    opened: list[dict[str, object]] = []
+    for before, after in looked_at:
+        newest = last.get(after.id)
+        span = newest if newest and newest.until_ms is None else None
+        at_ms = max(to_ms(after.changed_at if at is None else at), accrued_ms)
+        ended, begun = decisions.follow(span, before, after, at_ms, (newest.number if newest else 0) + 1)
+        if ended:
+            closed.append({"host": ended.host_id, "last": ended.number, "until": ended.until_ms})
+        if begun:
+            opened.append(asdict(begun))
+    if closed:
+        connection.execute(_CLOSE, closed)
+    if opened:
+        connection.execute(_ADD, opened)
+
+
+def _last(connection: Connection, host_ids: list[str]) -> dict[str, Span]:
+    """Return the newest span of each host that has any."""
+    found: dict[str, Span] = {}
+    for first in range(0, len(host_ids), _AT_ONCE):
+        rows = connection.execute(_OF_HOSTS, {"some": host_ids[first : first + _AT_ONCE]})
+        found.update((row.host_id, _span(row)) for row in rows)
+    return found
 
 
 def accrued_until(connection: Connection) -> int | None:

@@ -85,6 +85,8 @@ instances = Table(
     Column("leave_reason", NAME, nullable=False),
     Column("reason", NAME, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("stamp", BigInteger, nullable=False),
+    Index("instances_by_stamp", "stamp"),
     Index("instances_by_service", "application", "service", "ended_at"),
     Index("instances_by_end", "ended_at"),
     Index("instances_by_host", "host_id", "ended_at"),
@@ -112,6 +114,8 @@ hosts = Table(
     Column("token", NAME, nullable=False),
     Column("leave_by", SECONDS),
     Column("version", Integer, nullable=False),
+    Column("stamp", BigInteger, nullable=False),
+    Index("hosts_by_stamp", "stamp"),
     Index("hosts_by_state", "state", "source"),
     Index("hosts_by_token", "token"),
 )

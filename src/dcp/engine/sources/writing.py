@@ -12,28 +12,22 @@ from sqlalchemy import Connection
 from dcp.hosts.model import Host
 from dcp.hosts.states import COMING
 from dcp.hosts.steps import HostStep, after_step
-from dcp.kernel.errors import Stale
 from dcp.kernel.events import Event
 from dcp.store import events, hosts
 
 
 def write_steps(connection: Connection, steps: Sequence[HostStep], now: float) -> tuple[Host, ...]:
     """Write what still holds, with its events; return the hosts as they were written."""
-    written: list[Host] = []
-    told: list[Event] = []
     fresh = {host.id: host for host in hosts.of_ids(connection, [step.host.id for step in steps])} if steps else {}
+    held: dict[str, tuple[HostStep, Host]] = {}
     for step in steps:
         host = fresh.get(step.host.id)
-        if host is None or not _holds(step, host):
-            continue
-        try:
-            written.append(hosts.change(connection, host, after_step(step, host, now), at=now))
-        except Stale:
-            continue
-        if step.words:
-            told.append(_event(step))
-    events.append(connection, now, told)
-    return tuple(written)
+        if host is not None and host.id not in held and _holds(step, host):
+            held[host.id] = step, host
+    changes = [(host, after_step(step, host, now)) for step, host in held.values()]
+    written = hosts.change_all(connection, changes, at=now)
+    events.append(connection, now, [_event(step) for step, _ in held.values() if step.words])
+    return written
 
 
 def _holds(step: HostStep, host: Host) -> bool:

@@ -80,7 +80,9 @@ def _instances() -> None:
         sa.Column("leave_reason", NAME, nullable=False),
         sa.Column("reason", NAME, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("stamp", sa.BigInteger, nullable=False),
     )
+    op.create_index("instances_by_stamp", "instances", ["stamp"])
     op.create_index("instances_by_service", "instances", ["application", "service", "ended_at"])
     op.create_index("instances_by_end", "instances", ["ended_at"])
     op.create_index("instances_by_host", "instances", ["host_id", "ended_at"])
@@ -108,6 +110,7 @@ def _hosts() -> None:
         sa.Column("token", NAME, nullable=False),
         sa.Column("leave_by", SECONDS),
         sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("stamp", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "refusals",
@@ -170,6 +173,7 @@ def _hosts() -> None:
         sa.Column("port", sa.Integer, nullable=False),
         sa.Column("site", NAME, nullable=False),
     )
+    op.create_index("hosts_by_stamp", "hosts", ["stamp"])
     op.create_index("hosts_by_state", "hosts", ["state", "source"])
     op.create_index("hosts_by_token", "hosts", ["token"])
 
