@@ -14,7 +14,6 @@ from functools import partial
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context
-from dcp.kernel.errors import Stale
 from dcp.kernel.events import Event
 from dcp.orchestration.scaling.decide import ApplicationSnapshot
 from dcp.orchestration.scaling.parts import in_batches, in_parts, without

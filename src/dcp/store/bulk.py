@@ -39,9 +39,7 @@ def insert_rows(
     connection.exec_driver_sql(statement, rows[0] if len(rows) == 1 else list(rows))
 
 
-def raise_versions(
-    connection: Connection, table: Table, versions: Mapping[str, int], stamp: int
-) -> frozenset[str]:
+def raise_versions(connection: Connection, table: Table, versions: Mapping[str, int], stamp: int) -> frozenset[str]:
     """Raise the version of every row that is still at the one given with its id; return the ids of the others.
 
     What is raised is marked with `stamp`; see `kept`.

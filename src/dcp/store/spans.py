@@ -19,9 +19,7 @@ from dcp.store.tables import host_spans, instances
 CURSOR = "cost_accrued_until_ms"
 
 _columns = host_spans.c
-_OF_HOSTS = (
-    select(host_spans).where(_columns.host_id.in_(bindparam("some", expanding=True))).order_by(_columns.number)
-)
+_OF_HOSTS = select(host_spans).where(_columns.host_id.in_(bindparam("some", expanding=True))).order_by(_columns.number)
 _AT_ONCE = 500
 """Hosts in one question: databases bound how many there may be."""
 _ADD = insert(host_spans)
@@ -66,9 +64,7 @@ _HOLDINGS = (
 )
 
 
-def follow(
-    connection: Connection, changes: Iterable[tuple[Host | None, Host]], at: float | None = None
-) -> None:
+def follow(connection: Connection, changes: Iterable[tuple[Host | None, Host]], at: float | None = None) -> None:
     """Close and open spans as the changes ask for; `at` is when, by default when each host entered its state."""
     looked_at = [(before, after) for before, after in changes if decisions.needs_look(before, after)]
     if not looked_at:
