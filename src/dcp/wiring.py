@@ -19,6 +19,7 @@ from dcp.hosts.ports import HostSource, Initialiser
 from dcp.images.access.model import AccountKind
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import InvalidInput, Problem, Unavailable
+from dcp.orchestration.capacity.ports import Metrics
 from dcp.orchestration.services.ports import OneRuntime, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.settings.clouds import ACCOUNT_KINDS
@@ -26,6 +27,7 @@ from dcp.settings.model import (
     CloudSource,
     EnginesSourceSettings,
     FakeCloudSource,
+    MetricsSettings,
     PrivateSource,
     RegistrySettings,
     Settings,
@@ -41,6 +43,7 @@ DRIVERS = {
     "balancer/haproxy": "dcp.drivers.balancers.haproxy",
     "registry/distribution": "dcp.drivers.registries.distribution",
     "registry/harbor": "dcp.drivers.registries.harbor",
+    "metrics/prometheus": "dcp.drivers.metrics.prometheus",
     "runtime/docker": "dcp.drivers.runtimes.docker",
     "runtime/process": "dcp.drivers.runtimes.process",
     "tokens": "dcp.drivers.tokens",
@@ -99,6 +102,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         token_server=token_server,
         images=make_image_sites(settings.registry, clock, token_server),
         warming=make_warming(settings, token_server),
+        metrics=make_metrics(settings.metrics),
         initialiser=make_initialiser(settings, state, clock),
         initialise_limits=settings.initialise_limits,
         spares=settings.spares,
@@ -110,10 +114,25 @@ async def unwire(context: Context) -> None:
     runtimes = context.runtimes.runtime if isinstance(context.runtimes, OneRuntime) else context.runtimes
     registries = context.images.registries.values() if context.images else ()
     mirrors = (context.warming.control,) if context.warming else ()
-    for driver in (runtimes, context.balancer, *context.sources, *registries, *mirrors):
+    for driver in (runtimes, context.balancer, *context.sources, *registries, *mirrors, context.metrics):
         if isinstance(driver, Closable):
             await driver.aclose()
     context.database.close()
+
+
+def make_metrics(chosen: MetricsSettings) -> Metrics | None:
+    """Return the metrics server. Raises InvalidInput for a token that cannot be read."""
+    if not chosen.url:
+        return None
+    token = ""
+    if chosen.token_file:
+        try:
+            token = Path(chosen.token_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problem = Problem("metrics.token_file", f"{chosen.token_file} cannot be read: {error}")
+            raise InvalidInput((problem,), subject="configuration") from error
+    metrics: Metrics = load("metrics/prometheus").PrometheusMetrics(chosen.url, token)
+    return metrics
 
 
 def make_runtimes(settings: Settings, state: Path, clock: Clock) -> Runtimes:

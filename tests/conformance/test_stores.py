@@ -15,6 +15,7 @@ import stores_images
 import stores_leases
 import stores_placements
 import stores_rows
+import stores_signals
 import stores_surges
 import stores_transactions
 import stores_warming
@@ -41,6 +42,7 @@ SUBJECTS = (
     stores_edge,
     stores_warming,
     stores_surges,
+    stores_signals,
 )
 """Importing them fills the lists of cases."""
 

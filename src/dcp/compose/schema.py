@@ -250,6 +250,11 @@ class ElasticPart(Part):
     fatal: Decimal | None = None
 
 
+class SignalPart(Part):
+    query: Text
+    per_instance: Decimal
+
+
 class TimetablePart(Part):
     """Hours at which a service needs more. `from` is a word of Python, so the field has a name of its own."""
 
@@ -280,6 +285,7 @@ class Dcp(Part):
 
     calls: Annotated[dict[str, Decimal], _nothing_of(dict)] = {}
     elastic: ElasticPart | None = None
+    signals: Annotated[dict[str, SignalPart], _nothing_of(dict)] = {}
     timetable: Annotated[list[TimetablePart], _nothing_of(list)] = []
     capacity: CapacityPart | None = None
     slow_threshold: DurationS | None = None

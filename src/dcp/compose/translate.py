@@ -28,6 +28,7 @@ from dcp.orchestration.services.model import (
     ServiceSpec,
     UpdatePolicy,
 )
+from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import DAYS, TimetableEntry
 from dcp.orchestration.services.validate import slow_threshold_hint
 
@@ -62,6 +63,7 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         calls=tuple(Call(callee, rate) for callee, rate in service.x_dcp.calls.items()),
         health=health_of(service, at, findings),
         elastic=elastic,
+        signals=tuple(Signal(one, part.query, part.per_instance) for one, part in service.x_dcp.signals.items()),
         timetable=tuple(_entry(part) for part in service.x_dcp.timetable),
         capacity=_capacity(service.x_dcp, at, findings),
         slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
@@ -167,7 +169,7 @@ def _entry(part: TimetablePart) -> TimetableEntry:
 def _capacity(part: Dcp, at: Path, findings: Findings) -> Capacity | None:
     if part.capacity is not None:
         return Capacity(part.capacity.units_per_s, part.capacity.requests_per_s)
-    if part.elastic is not None and not findings.is_faulty((*at, "x-dcp", "capacity")):
+    if part.elastic is not None and not part.signals and not findings.is_faulty((*at, "x-dcp", "capacity")):
         words = "the service is not scaled: without x-dcp.capacity its water level is not known"
         findings.warn((*at, "x-dcp", "elastic"), words, "measure what one instance carries, and state it")
     return None

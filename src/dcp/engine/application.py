@@ -24,7 +24,19 @@ from dcp.orchestration.scaling.warming import WarmingSnapshot
 from dcp.orchestration.services.decide import HOST_GONE
 from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
-from dcp.store import applications, costs, counters, events, hosts, instances, refusals, samples, surges, warming
+from dcp.store import (
+    applications,
+    costs,
+    counters,
+    events,
+    hosts,
+    instances,
+    refusals,
+    samples,
+    signals,
+    surges,
+    warming,
+)
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
@@ -288,6 +300,7 @@ def _service(
         spec=spec,
         scaling=row.scaling,
         samples=_window(connection, context, row.key),
+        signals=_figures(connection, context, row.key) if spec.signals else {},
         instances=own,
         outdated=outdated,
         failures=failures,
@@ -299,6 +312,12 @@ def _is_outdated(was: ApplicationSpec, now: ServiceSpec) -> bool:
         return needs_replacement(was.service(now.name), now)
     except KeyError:
         return True
+
+
+def _figures(connection: Connection, context: Context, key: ServiceKey) -> Mapping[str, tuple[float | None, ...]]:
+    """The figures of its signals that are young enough to count, so that silence of whoever asks shows as missing."""
+    timing = context.settings.timing
+    return signals.since(connection, key, context.clock.now() - (timing.samples + 0.5) * timing.sample_s)
 
 
 def _window(connection: Connection, context: Context, key: ServiceKey) -> tuple[Sample | None, ...]:

@@ -137,6 +137,12 @@ async def _refuse_invalid(context: Context, spec: ApplicationSpec) -> None:
         problems = problems_of_containers(
             spec, containers=abilities.containers, underlay=bool(context.settings.underlay), others=others
         )
+    if not problems and context.metrics is None:
+        problems = tuple(
+            Problem(f"services.{one.name}.x-dcp.signals", "no metrics server is configured", "metrics.url in dcp.yaml")
+            for one in spec.services
+            if one.signals
+        )
     if not problems:
         problems = unplaceable(spec, await _largest_hosts(context))
     if problems:

@@ -17,6 +17,7 @@ from dcp.hosts.boots import SpareSettings
 from dcp.hosts.initialising import InitialiseLimits
 from dcp.hosts.ports import HostSource, Initialiser
 from dcp.kernel.clock import Clock
+from dcp.orchestration.capacity.ports import Metrics
 from dcp.orchestration.services.ports import Runtimes
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.store import leases
@@ -45,6 +46,8 @@ class Context:
     """The registries of the sites; None: no registry is configured."""
     warming: WarmingParts | None = None
     """None where instances have no images: nothing waits for any."""
+    metrics: Metrics | None = None
+    """None: no metrics server is configured, and no service may have signals."""
     initialiser: Initialiser | None = None
     """None where no source has bare hosts."""
     initialise_limits: InitialiseLimits = InitialiseLimits()

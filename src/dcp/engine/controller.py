@@ -25,6 +25,8 @@ from dcp.engine.images.worker import ImagesWorker
 from dcp.engine.initialising.worker import SUBJECT as INITIALISE
 from dcp.engine.initialising.worker import InitialiseWorker
 from dcp.engine.service import ServiceWorker
+from dcp.engine.signals import SUBJECT as SIGNALS
+from dcp.engine.signals import SignalsWorker
 from dcp.engine.sources.worker import SourceWorker
 from dcp.engine.warming.worker import NO_SITE, WarmingWorker
 from dcp.engine.warming.worker import SUBJECT as SITE
@@ -146,6 +148,7 @@ class Controller:
             *((DISCOVERY,) if self._context.settings.discovery else ()),
             *((IMAGES,) if self._context.images else ()),
             *((INITIALISE,) if self._context.initialiser else ()),
+            *((SIGNALS,) if self._context.metrics else ()),
             *self._sites(connection),
             *(f"source/{source.name}" for source in self._context.sources),
             *(f"application/{name}" for name in applications.names(connection)),
@@ -190,6 +193,8 @@ class Controller:
             return ImagesWorker(self._context, self._context.images)
         if subject == INITIALISE and self._context.initialiser is not None:
             return InitialiseWorker(self._context, self._context.initialiser)
+        if subject == SIGNALS and self._context.metrics is not None:
+            return SignalsWorker(self._context, self._context.metrics)
         if subject == DISCOVERY and self._context.settings.discovery is not None:
             return DiscoveryWorker(self._context, self._context.settings.discovery)
         if kind == "application":

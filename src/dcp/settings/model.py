@@ -191,6 +191,15 @@ class RegistrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """The server that is asked for signals."""
+
+    url: str = ""
+    """Empty: there is none."""
+    token_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that `dcp serve` can be told by a file."""
 
@@ -210,6 +219,7 @@ class Settings:
     """What is run in the mirror image."""
     initialise: AnsibleChoice = AnsibleChoice()
     initialise_limits: InitialiseLimits = InitialiseLimits()
+    metrics: MetricsSettings = MetricsSettings()
     spares: SpareSettings | None = None
     """None: hosts beyond those wanted are never asked for."""
 

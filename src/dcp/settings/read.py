@@ -22,6 +22,7 @@ from dcp.settings.model import (
     EnginesSourceSettings,
     FakeCloudSource,
     ListenerTlsSettings,
+    MetricsSettings,
     PrivateSource,
     RegistrySettings,
     RuntimeSettings,
@@ -95,6 +96,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
         mirror_command=tuple(form.warming.mirror_command),
         initialise=_initialise(form.initialise),
         initialise_limits=form.initialise.limits(),
+        metrics=MetricsSettings(**form.metrics.model_dump()),
         spares=form.spares.settings() if form.spares else None,
     )
 

@@ -337,6 +337,19 @@ class AccessForm(_Form):
     keep_history_s: Seconds = _ACCESS.keep_history_s
 
 
+class MetricsForm(_Form):
+    """The server that is asked for signals; an empty URL: there is none."""
+
+    url: Annotated[str, AfterValidator(_url)] = ""
+    token_file: str = ""
+
+    @model_validator(mode="after")
+    def _token_has_a_use(self) -> "MetricsForm":
+        if self.token_file and not self.url:
+            raise ValueError("token_file is for a server: url is missing")
+        return self
+
+
 class DiscoveryForm(_Form):
     """What clients of discovery are told, and how fast it may be taken away."""
 
@@ -398,6 +411,7 @@ class SettingsForm(_Form):
     discovery: DiscoveryForm = DiscoveryForm()
     initialise: InitialiseForm = InitialiseForm()
     spares: SparesForm | None = None
+    metrics: MetricsForm = MetricsForm()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "SettingsForm":

@@ -170,6 +170,17 @@ refusals = Table(
 )
 """What sources refused lately; a newer refusal of the same replaces the older one."""
 
+signals = Table(
+    "signals",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("name", NAME, primary_key=True),
+    Column("at", SECONDS, primary_key=True),
+    Column("value", Float(53)),
+    Column("words", Text, nullable=False),
+)
+"""Figures that a metrics server gave, by the end of their window."""
+
 surges = Table(
     "surges",
     metadata,

@@ -131,6 +131,13 @@ FAULTS: list[tuple[str, list[str]]] = [
     ("healthcheck: {interval: 0s}\nx-dcp: {health: {http: /}}", ["healthcheck.interval"]),
     ("x-dcp: {elastic: {max: 5, safe: 1.1}}", ["x-dcp.elastic.safe"]),
     ("x-dcp: {elastic: {max: 5, fatal: 0.5}}", ["x-dcp.elastic.fatal"]),
+    ("x-dcp: {signals: {q: {query: up, per_instance: 5}}}", ["x-dcp.signals.q"]),
+    (
+        "x-dcp: {elastic: {max: 9}, signals: {q: {query: '', per_instance: 0}}}",
+        [f"x-dcp.signals.q.{key}" for key in ("query", "per_instance")],
+    ),
+    ("x-dcp: {elastic: {max: 9}, signals: {q: {query: up}}}", ["x-dcp.signals.q.per_instance"]),
+    (TIMETABLE % "{instances: 3}", ["x-dcp.timetable.0.from", "x-dcp.timetable.0.until"]),
     (TIMETABLE % '{from: "19:00", until: "25:00", instances: 3}', ["x-dcp.timetable.0.until"]),
     (TIMETABLE % '{from: "19:00", until: "19:00", instances: 3}', ["x-dcp.timetable.0.until"]),
     (TIMETABLE % '{from: "24:00", until: "01:00", instances: 3}', ["x-dcp.timetable.0.from"]),

@@ -52,6 +52,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "logging.": schema.Logging,
     "x-dcp.": schema.Dcp,
     "x-dcp.elastic.": schema.ElasticPart,
+    "x-dcp.signals.*.": schema.SignalPart,
     "x-dcp.timetable.*.": schema.TimetablePart,
     "x-dcp.capacity.": schema.CapacityPart,
     "x-dcp.health.": schema.HttpHealth,

@@ -18,6 +18,8 @@ class Floor:
 
     instances: int
     words: str
+    reason: str = "planned-surge"
+    """The code of a decision that it makes."""
 
 
 def floors_of(spec: ApplicationSpec, surges: Iterable[PlannedSurge], now: float, spread: Spread) -> Mapping[str, Floor]:

@@ -6,7 +6,7 @@ value is what `dcp plan` prints.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dcp.hosts.boots import SpareSettings
 from dcp.hosts.clusters import UNBOUNDED, Allowance, Cluster
@@ -64,6 +64,7 @@ class ServiceSnapshot:
     """Instances whose revision differs so much that they must be replaced."""
     failures: tuple[Instance, ...]
     """Instances of the present specification that failed, as far back as its restart policy looks, oldest first."""
+    signals: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ def _view(service: ServiceSnapshot) -> ServiceView:
         leaving=len(leaving),
         settled_since=since,
         samples=service.samples,
+        signals=service.signals,
     )
 
 

@@ -91,6 +91,8 @@ class ServiceView:
     """Since when all wanted instances serve and none leaves; None: something is under way."""
     samples: tuple[Sample | None, ...]
     """Newest last, one a window, at most `Timing.samples`; None where the metrics were missing."""
+    signals: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Figures of its signals, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class TargetDecision:
 
     `reason` is a stable code: `steady`, `below-fatal`, `load-of-callers`, `still-below-fatal`, `coming`,
     `catching-up`, `above-safe`, `release-step`, `waits-for-dependants`, `waits-for-dependencies`,
-    `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`,
+    `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`, `signal`,
     `frozen`.
     """
 

@@ -16,7 +16,7 @@ class Reading:
     target: int
     """The target so far, inside the present bounds."""
     scalable: bool
-    """It is elastic and its capacity is known."""
+    """It is elastic, and its capacity is known or it has signals."""
     present: tuple[Sample, ...]
     levels: tuple[float | None, ...]
     """Water levels with the instances that serve now; None where there was no load, which is above every line."""
@@ -52,7 +52,7 @@ def read_service(view: ServiceView, timing: Timing) -> Reading:
     levels = tuple(water_level(view.serving, spec.capacity, one) if spec.capacity else None for one in present)
     fatal = spec.elastic.fatal_level if spec.elastic else 0.0
     below = sum(is_below(level, fatal) for level in levels)
-    scalable = spec.elastic is not None and spec.capacity is not None
+    scalable = spec.elastic is not None and (spec.capacity is not None or bool(spec.signals))
     return Reading(
         view=view,
         target=min(max(view.state.target, spec.min_instances), spec.max_instances),

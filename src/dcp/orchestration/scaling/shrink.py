@@ -28,7 +28,7 @@ from dcp.orchestration.scaling.verdict import (
 def decide_shrink(situation: Situation, reading: Reading) -> Verdict:
     """Return what a scalable service that does not have to grow does: shrink by a step, or hold and say why."""
     state = replace(reading.view.state, target=reading.target)
-    if reading.missing:
+    if reading.missing or situation.signals[reading.name].unsure:
         return _metrics_missing(situation, reading, state)
     if not _can_release(situation, reading):
         return _steady(situation, reading, state)
@@ -47,7 +47,10 @@ def decide_shrink(situation: Situation, reading: Reading) -> Verdict:
 
 def _metrics_missing(situation: Situation, reading: Reading, state: ScalingState) -> Verdict:
     """Hold. A gap breaks "without a break", so waiting begins anew; a release that has begun goes on after it."""
-    if not reading.view.samples:
+    unsure = situation.signals[reading.name].unsure
+    if unsure:
+        words = f"figures of signal {', '.join(unsure)} are missing"
+    elif not reading.view.samples:
         words = "nothing has been measured yet"
     else:
         words = f"metrics are missing in {reading.missing} of the last {len(reading.view.samples)} samples"

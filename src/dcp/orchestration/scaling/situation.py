@@ -27,7 +27,8 @@ from dcp.orchestration.scaling.reading import (
     read_service,
     waiting_too_many,
 )
-from dcp.orchestration.services.model import ApplicationSpec, Capacity, Elastic, ServiceSpec
+from dcp.orchestration.scaling.signals import SignalDemand, signal_demand
+from dcp.orchestration.services.model import ApplicationSpec, Elastic, ServiceSpec
 
 ROUNDING = 1e-9
 """Keeps 0.3 x 10 from asking for a fourth instance."""
@@ -50,7 +51,8 @@ class Situation:
     lasting_demand: Mapping[str, float]
     """Requests/s to stay ready for when shrinking: by all windows, so a short pause releases nothing."""
     floors: Mapping[str, Floor]
-    """What planned surges ask for, of services that they raise above anything else."""
+    """What planned surges, timetables and signals ask for: the highest of each service."""
+    signals: Mapping[str, SignalDemand]
 
     @property
     def timing(self) -> Timing:
@@ -79,7 +81,8 @@ class Situation:
 
     def needed(self, name: str, level: float) -> int:
         """Return the instances that keep the demand on a scalable service at a water level."""
-        return _instances(self.demand[name], level, _capacity(self.readings[name]).requests_per_s)
+        capacity = self.readings[name].view.spec.capacity
+        return _instances(self.demand[name], level, capacity.requests_per_s) if capacity else 0
 
     def floor(self, name: str) -> int:
         """Return the instances that a shrink must leave: the safe level for the lasting demand, in both units.
@@ -87,11 +90,14 @@ class Situation:
         Requests/s say what will come when callers recover; capacity units say how heavy the requests are just now.
         """
         reading = self.readings[name]
-        safe, capacity = elastic_of(reading).safe_level, _capacity(reading)
-        by_requests = _instances(self.lasting_demand[name], safe, capacity.requests_per_s)
-        by_units = _instances(highest_units_per_s(reading), safe, capacity.units_per_s)
+        elastic, capacity = elastic_of(reading), reading.view.spec.capacity
         planned = self.floors[name].instances if name in self.floors else 0
-        return max(by_requests, by_units, elastic_of(reading).min_instances, planned)
+        least = max(elastic.min_instances, planned, min(self.signals[name].keep, elastic.max_instances))
+        if capacity is None:
+            return least
+        by_requests = _instances(self.lasting_demand[name], elastic.safe_level, capacity.requests_per_s)
+        by_units = _instances(highest_units_per_s(reading), elastic.safe_level, capacity.units_per_s)
+        return max(by_requests, by_units, least)
 
 
 def measure(view: ApplicationView) -> Situation:
@@ -99,7 +105,9 @@ def measure(view: ApplicationView) -> Situation:
     spec = ApplicationSpec(view.name, tuple(service.spec for service in view.services))
     readings = {service.spec.name: read_service(service, view.timing) for service in view.services}
     order = call_order(spec)
-    floors = floors_of(spec, view.surges, view.now, partial(_planned_demand, view, spec, readings))
+    planned = floors_of(spec, view.surges, view.now, partial(_planned_demand, view, spec, readings))
+    signals = {name: _signals(reading, view.timing) for name, reading in readings.items()}
+    floors = {name: floor for name in readings if (floor := _highest(planned.get(name), signals[name], readings[name]))}
     return Situation(
         view=view,
         spec=spec,
@@ -111,7 +119,22 @@ def measure(view: ApplicationView) -> Situation:
         demand=_demand(view, spec, readings, view.timing.agree),
         lasting_demand=_demand(view, spec, readings, view.timing.samples),
         floors=floors,
+        signals=signals,
     )
+
+
+def _signals(reading: Reading, timing: Timing) -> SignalDemand:
+    return signal_demand(reading.view.spec.signals, reading.view.signals, timing.samples, timing.agree)
+
+
+def _highest(planned: Floor | None, signals: SignalDemand, reading: Reading) -> Floor | None:
+    """Return the higher of two floors of a scalable service; None if there is none."""
+    if not reading.scalable or not signals.grow_to:
+        return planned
+    count = min(signals.grow_to, elastic_of(reading).max_instances)
+    if planned is not None and planned.instances >= count:
+        return planned
+    return Floor(count, f"{signals.words}: needs {signals.grow_to:,}", "signal")
 
 
 def _raised(reading: Reading, floor: Floor | None) -> Reading:
@@ -124,12 +147,6 @@ def elastic_of(reading: Reading) -> Elastic:
     if reading.view.spec.elastic is None:
         raise ValueError(f"{reading.name} is not elastic")
     return reading.view.spec.elastic
-
-
-def _capacity(reading: Reading) -> Capacity:
-    if reading.view.spec.capacity is None:
-        raise ValueError(f"the capacity of {reading.name} is not known")
-    return reading.view.spec.capacity
 
 
 def _instances(load: float, level: float, capacity: float) -> int:

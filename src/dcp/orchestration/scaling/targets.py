@@ -64,13 +64,13 @@ def _not_elastic(reading: Reading) -> Verdict:
 
 
 def _planned(situation: Situation, reading: Reading) -> Verdict | None:
-    """Return the verdict where a planned surge set the target."""
+    """Return the verdict where a floor set the target."""
     floor = situation.floors.get(reading.name)
     if floor is None or floor.instances != reading.target:
         return None
     state = replace(without_release(reading.view.state, reading.target), grown_at=situation.view.now)
     words = f"{floor.words}: from {reading.view.state.target:,} to {count_of(reading.target)}"
-    return Verdict(state, "planned-surge", words, {"planned": floor.instances})
+    return Verdict(state, floor.reason, words, {"floor": floor.instances})
 
 
 def _bounds_changed(situation: Situation, reading: Reading) -> Verdict:

@@ -187,6 +187,13 @@ def _elastic(service: ServiceSpec) -> Lines:
     }
 
 
+def _signals(service: ServiceSpec) -> Lines:
+    return {
+        f"x-dcp.signals.{one.name}": _Line(one, f"{one.query}, {one.per_instance:g} an instance")
+        for one in service.signals
+    }
+
+
 def _timetable(service: ServiceSpec) -> Lines:
     return {
         f"x-dcp.timetable.{number}": _Line(entry, f"{entry}: {_expected(entry)}")
@@ -265,6 +272,7 @@ _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.REPLACE, _placement),
     _Field(Effect.IN_PLACE, lambda s: _text("deploy.replicas", s.replicas)),
     _Field(Effect.IN_PLACE, _elastic),
+    _Field(Effect.IN_PLACE, _signals),
     _Field(Effect.IN_PLACE, _timetable),
     _Field(Effect.IN_PLACE, _traffic),
     _Field(Effect.IN_PLACE, _dependencies),

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from dcp.hosts.model import Resources
 from dcp.orchestration.services.container import ContainerSpec
+from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.services.timetable import TimetableEntry
 
@@ -124,6 +125,8 @@ class ServiceSpec:
     """None: an instance counts as healthy once its process runs."""
     elastic: Elastic | None = None
     """None: never scaled; `replicas` instances."""
+    signals: tuple[Signal, ...] = ()
+    """Figures that others measure; the highest demand wins."""
     timetable: tuple[TimetableEntry, ...] = ()
     """Hours at which more is known to be needed; floors under the target."""
     capacity: Capacity | None = None

@@ -17,6 +17,7 @@ from dcp.kernel.errors import Problem
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
+from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import DAY_MINUTES, EVERY_DAY, TimetableEntry
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -86,10 +87,21 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
         yield Problem(f"{at}.deploy.replicas", f"{service.replicas} is too many", f"use at most {MAX_INSTANCES}")
     if service.elastic is not None:
         yield from _elastic_problems(service.elastic, service.replicas, at)
+    for one in service.signals:
+        yield from _signal_problems(service, one, f"{at}.x-dcp.signals.{one.name}")
     for number, entry in enumerate(service.timetable):
         yield from _timetable_problems(service, entry, f"{at}.x-dcp.timetable.{number}")
     if service.update.parallelism < 1:
         yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more", "such as 1")
+
+
+def _signal_problems(service: ServiceSpec, asked: Signal, at: str) -> Iterator[Problem]:
+    if service.elastic is None:
+        yield Problem(at, "needs x-dcp.elastic", "without it the service is not scaled")
+    if not asked.query.strip():
+        yield Problem(f"{at}.query", "is empty", 'such as sum(queue_length{service="feed"})')
+    if not 0 < asked.per_instance < math.inf:
+        yield Problem(f"{at}.per_instance", f"{asked.per_instance:g} is not above 0", "what one instance carries")
 
 
 def _timetable_problems(service: ServiceSpec, entry: TimetableEntry, at: str) -> Iterator[Problem]:

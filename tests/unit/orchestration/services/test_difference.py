@@ -29,6 +29,7 @@ from dcp.orchestration.services.model import (
     ServiceSpec,
     UpdatePolicy,
 )
+from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import TimetableEntry
 
 FEED = ServiceSpec("feed", ("serve", "--port", "80"), Resources(250, 128 * 1024**2), environment=(("MODE", "a"),))
@@ -47,6 +48,7 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "calls": ((Call("user", 0.4),), Effect.IN_PLACE),
     "health": (HealthCheck(http_path="/healthz"), Effect.REPLACE),
     "elastic": (Elastic(1, 5), Effect.IN_PLACE),
+    "signals": ((Signal("queue", "sum(queue)", 10.0),), Effect.IN_PLACE),
     "timetable": ((TimetableEntry(1140, 1380, instances=9),), Effect.IN_PLACE),
     "capacity": (Capacity(100, 50), Effect.IN_PLACE),
     "slow_threshold_ms": (500, Effect.IN_PLACE),

@@ -123,6 +123,14 @@ def _hosts() -> None:
         sa.Column("until", SECONDS, nullable=False),
     )
     op.create_table(
+        "signals",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("name", NAME, primary_key=True),
+        sa.Column("at", SECONDS, primary_key=True),
+        sa.Column("value", sa.Float(53)),
+        sa.Column("words", sa.Text, nullable=False),
+    )
+    op.create_table(
         "surges",
         sa.Column("id", NAME, primary_key=True),
         sa.Column("application", NAME, nullable=False),
