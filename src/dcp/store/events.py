@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
 from dcp.kernel.events import Event, Number
-from dcp.store.bulk import insert_rows
+from dcp.store.bulk import insert_alike, insert_rows
 from dcp.store.codec import numbers_from_json, numbers_to_json
 from dcp.store.tables import events
 
@@ -39,10 +39,12 @@ def append(connection: Connection, at: float, new: Iterable[Event]) -> None:
     insert_rows(connection, events, _COLUMNS, [_values(at, event) for event in new])
 
 
-def append_alike(connection: Connection, at: float, reason: str, after: str, told: Iterable[tuple[str, str]]) -> None:
-    """Add, for each subject with its words, an event that is as all the others in reason and in what came of it."""
-    rows = [(at, _storable(subject), reason, _storable(words), "", after, "{}") for subject, words in told]
-    insert_rows(connection, events, _COLUMNS, rows)
+def append_alike(connection: Connection, at: float, like: Event, words: Mapping[str, str]) -> None:
+    """Add an event for each subject, with its words and in all else as `like` is; in order."""
+    same = dict(zip(_COLUMNS, _values(at, like), strict=True))
+    del same["subject"], same["words"]
+    told = {_storable(subject): _storable(some) for subject, some in words.items()}
+    insert_alike(connection, events, ("subject", "words"), told, same)
 
 
 def after(connection: Connection, seq: int, limit: int) -> tuple[Logged, ...]:

@@ -1,6 +1,6 @@
 """Instances: insert, guarded change, and the questions asked of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -11,7 +11,7 @@ from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
 from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import InstanceState, advance_instance
-from dcp.store.bulk import insert_rows
+from dcp.store.bulk import insert_alike, insert_rows
 from dcp.store.codec import from_known_json, to_json
 from dcp.store.keeping import Rows
 from dcp.store.kept import KeptRows
@@ -64,13 +64,11 @@ def add(connection: Connection, new: Iterable[Instance]) -> None:
         insert_rows(connection, instances, tuple(rows[0]), [tuple(row.values()) for row in rows])
 
 
-def add_alike(connection: Connection, like: Instance, ids: Sequence[str], host_ids: Sequence[str]) -> None:
-    """Insert an instance for each of `ids`, on the host that stands beside it and in all else as `like` is."""
-    common = {**_values(like), "stamp": _KEPT.stamp(connection)}
-    del common["id"], common["host_id"]
-    same = tuple(common.values())
-    rows = [(own, host_id, *same) for own, host_id in zip(ids, host_ids, strict=True)]
-    insert_rows(connection, instances, ("id", "host_id", *common), rows)
+def add_alike(connection: Connection, like: Instance, host_ids: Mapping[str, str]) -> None:
+    """Insert an instance for each key of `host_ids`, on the host that is its value and in all else as `like` is."""
+    same = {**_values(like), "stamp": _KEPT.stamp(connection)}
+    del same["id"], same["host_id"]
+    insert_alike(connection, instances, ("id", "host_id"), host_ids, same)
 
 
 def change(connection: Connection, before: Instance, after: Instance) -> Instance:
