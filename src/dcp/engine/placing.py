@@ -51,8 +51,9 @@ class _Part:
 class _Done:
     plan_id: str
     left_out: int
-    versions: Mapping[str, int]
-    """For the next part."""
+    claimed: Mapping[str, int]
+    """At which version the next part may claim them again."""
+    lost: frozenset[str]
 
 
 async def write_plan(
@@ -68,11 +69,14 @@ async def write_plan(
     Raises LeaseLost, and Stale where a target, or what other plans asked for, has changed; earlier parts stay.
     """
     written = Written()
-    versions: Mapping[str, int] = {host.id: host.version for host in snapshot.hosts}
+    versions = {host.id: host.version for host in snapshot.hosts}
     for some in in_parts(plan, context.settings.placements_at_once):
         part = _Part(some, snapshot, rows, versions, news)
         done = await context.write_under(lease, partial(_write, part))
-        rows, versions, news = {}, done.versions, ()
+        rows, news = {}, ()
+        versions.update(done.claimed)
+        for host_id in done.lost:
+            versions.pop(host_id, None)
         stored = (done.plan_id,) if done.plan_id else ()
         written = Written((*written.plans, *stored), written.left_out + done.left_out)
     return written
@@ -82,14 +86,15 @@ def _write(part: _Part, connection: Connection) -> _Done:
     _write_targets(connection, part)
     counters.take(connection, "host", part.snapshot.last_host, len(part.plan.hosts))
     hosts.add(connection, (planned.host for planned in part.plan.hosts))
-    plan, lost, versions = _claim(connection, part)
+    claimed, lost = _claim(connection, part)
+    plan = without(part.plan, lost)
     plan = _change_instances(connection, plan, part.snapshot)
     left_out = _weight(part.plan) - _weight(plan)
     events.append(connection, plan.at, (*_target_events(part), *_host_events(plan)))
     plan_id = _place(connection, plan) if plan.changes_anything else ""
     told = (_lost_race(plan.application, left_out, len(lost)),) if left_out else ()
     events.append(connection, plan.at, (*_instance_events(plan), *told, *part.news))
-    return _Done(plan_id, left_out, versions)
+    return _Done(plan_id, left_out, claimed, lost)
 
 
 def _write_targets(connection: Connection, part: _Part) -> None:
@@ -101,16 +106,14 @@ def _write_targets(connection: Connection, part: _Part) -> None:
         applications.decide_service(connection, part.rows[name], decision, unplaced.get(name, 0))
 
 
-def _claim(connection: Connection, part: _Part) -> tuple[ApplicationPlan, frozenset[str], Mapping[str, int]]:
-    """Claim every host that takes something; return the plan without what is lost, the lost hosts, new versions."""
-    plan = part.plan
-    new = {planned.host.id: planned.host.version for planned in plan.hosts}
-    used = {one.instance.host_id for one in plan.instances} | {one.host_id for one in plan.rebinds}
+def _claim(connection: Connection, part: _Part) -> tuple[Mapping[str, int], frozenset[str]]:
+    """Claim every host that takes something; return the versions of what is ours now, and the hosts that are lost."""
+    new = {planned.host.id: planned.host.version for planned in part.plan.hosts}
+    used = {one.instance.host_id for one in part.plan.instances} | {one.host_id for one in part.plan.rebinds}
     wanted = {host_id: part.versions[host_id] for host_id in sorted(used) if host_id in part.versions}
-    lost = hosts.claim(connection, wanted) | (used - set(wanted) - set(new))
-    claimed = {host_id: version + 1 for host_id, version in wanted.items()}
-    versions = {**part.versions, **claimed, **new}
-    return without(plan, lost), lost, {host_id: found for host_id, found in versions.items() if host_id not in lost}
+    lost = hosts.claim(connection, wanted) | used.difference(wanted, new)
+    claimed = {host_id: version + 1 for host_id, version in wanted.items() if host_id not in lost}
+    return {**claimed, **new}, lost
 
 
 def _change_instances(connection: Connection, plan: ApplicationPlan, snapshot: ApplicationSnapshot) -> ApplicationPlan:

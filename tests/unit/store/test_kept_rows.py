@@ -68,7 +68,7 @@ async def test_whatever_changes_the_rows_are_those_of_the_table() -> None:
                     ended = replace(live[0], state=InstanceState.STOPPED, ended_at=float(step)) if live else None
                     instances.change_all(connection, [(live[0], ended)] if ended else [])
                 case _:
-                    instances.add_alike(connection, make(0, step), [f"a-{step}", f"b-{step}"], ["h-1", "h-2"])
+                    instances.add_alike(connection, make(0, step), {f"a-{step}": "h-1", f"b-{step}": "h-2"})
             expect_kept(connection)
 
         await database.write(work)
