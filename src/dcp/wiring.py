@@ -5,6 +5,7 @@ cost nothing where it is not used, and one that cannot be loaded is reported by 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from dcp.engine.images.sites import ImageSites, SiteRegistry
 from dcp.engine.registry.configuration import upload_secret
 from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.warming.parts import WarmingParts
+from dcp.hosts.adding.decide import default_reach
+from dcp.hosts.adding.ports import AddingParts
 from dcp.hosts.ports import HostSource, Initialiser
 from dcp.images.access.model import AccountKind
 from dcp.kernel.clock import Clock
@@ -23,6 +26,7 @@ from dcp.orchestration.capacity.ports import Metrics
 from dcp.orchestration.services.ports import OneRuntime, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.settings.clouds import ACCOUNT_KINDS
+from dcp.settings.initialise import OWN_KEY
 from dcp.settings.model import (
     CloudSource,
     EnginesSourceSettings,
@@ -37,6 +41,7 @@ from dcp.settings.model import (
 )
 from dcp.store.database import Database
 from dcp.store.edge import StoredEdge
+from dcp.store.machines import StoredMachines, aside_of
 
 DRIVERS = {
     "balancer/envoy": "dcp.drivers.balancers.envoy",
@@ -51,6 +56,8 @@ DRIVERS = {
     "mirrors": "dcp.drivers.mirrors.http",
     "initialiser/ansible": "dcp.drivers.initialisers.ansible",
     "source/static": "dcp.drivers.clouds.static",
+    "source/added": "dcp.drivers.clouds.added",
+    "ssh": "dcp.drivers.ssh",
     "source/lent": "dcp.drivers.clouds.lent",
     "source/private": "dcp.drivers.clouds.private",
     "source/fake-cloud": "dcp.drivers.clouds.fake",
@@ -91,20 +98,26 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
     Raises Unavailable for a driver that cannot be loaded.
     """
     token_server = make_token_server(settings, state, database, clock)
+    initialiser = make_initialiser(settings, state, clock, database)
+    adding = make_adding(settings, state) if initialiser is not None and settings.takes_machines else None
+    sources = tuple(make_source(source, settings, state, clock, database) for source in settings.sources)
+    if adding is not None:
+        sources = (*sources, make_added(adding, database, clock))
     return Context(
         controller_id=controller_id,
         clock=clock,
         database=database,
         runtimes=make_runtimes(settings, state, clock),
         balancer=make_balancer(settings, state, clock, database),
-        sources=tuple(make_source(source, settings, state, clock) for source in settings.sources),
+        sources=sources,
         settings=settings.engine,
         token_server=token_server,
         images=make_image_sites(settings.registry, clock, token_server),
         warming=make_warming(settings, token_server),
         metrics=make_metrics(settings.metrics),
-        initialiser=make_initialiser(settings, state, clock),
+        initialiser=initialiser,
         initialise_limits=settings.initialise_limits,
+        adding=adding,
         spares=settings.spares,
     )
 
@@ -140,7 +153,7 @@ def make_runtimes(settings: Settings, state: Path, clock: Clock) -> Runtimes:
     chosen = settings.runtime
     driver = load(f"runtime/{chosen.kind}")
     if chosen.kind == "docker":
-        containers: Runtimes = driver.DockerRuntimes(chosen, state / "runtime", clock)
+        containers: Runtimes = driver.DockerRuntimes(chosen, state / "runtime", clock, ssh_access(settings, state))
         return containers
     return OneRuntime(
         driver.ProcessRuntime(state / "runtime", clock, port_range=chosen.ports, cgroup_parent=chosen.cgroup_parent)
@@ -222,8 +235,10 @@ def _certificates(chosen: SiteSettings) -> str:
         raise InvalidInput((Problem(path, f"{chosen.ca} cannot be read", "a file of PEM certificates"),)) from error
 
 
-def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -> HostSource:
-    """Return one source of hosts."""
+def make_source(
+    source: Source, settings: Settings, state: Path, clock: Clock, database: Database | None = None
+) -> HostSource:
+    """Return one source of hosts. Without a database it does not know which machines are set aside."""
     path = state / "sources" / f"{source.name}.json"
     made: HostSource
     match source:
@@ -236,29 +251,61 @@ def make_source(source: Source, settings: Settings, state: Path, clock: Clock) -
             made = driver.FakeCloud(source.name, clock, path, types=source.types, limits=limits)
         case EnginesSourceSettings():
             driver = load("source/engines")
-            probe = load("runtime/docker").engine_probe(settings.runtime)
+            probe = load("runtime/docker").engine_probe(settings.runtime, ssh_access(settings, state))
             hosts = [driver.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
             made = driver.EnginesSource(source.name, source.kind, path, hosts, probe=probe, clock=clock)
         case StaticSource():
             driver = load("source/static")
             engines = load("source/engines")
             machines = [engines.EngineHost(h.name, h.engine, h.address, h.host_type) for h in source.hosts]
-            made = driver.make(source.name, path, machines, port=source.port, clock=clock)
+            aside = partial(aside_of, database, source.name) if database is not None else None
+            made = driver.make(source.name, path, machines, port=source.port, clock=clock, aside=aside)
         case CloudSource():
             made = load(f"source/{source.driver}").make(source.template, source.account, clock)
     loan = dict(settings.loans).get(source.name)
     return load("source/lent").LentSource(made, loan, clock) if loan else made
 
 
-def make_initialiser(settings: Settings, state: Path, clock: Clock) -> Initialiser | None:
-    """Return what makes bare hosts ready; None where no source has any. Raises Unavailable without Ansible."""
-    if not settings.has_bare_hosts:
+def make_added(adding: AddingParts, database: Database, clock: Clock) -> HostSource:
+    """Return the source of machines that people add."""
+    made: HostSource = load("source/added").AddedMachines(
+        StoredMachines(database, clock),
+        probe=load("source/static").sshd_answers,
+        forget=adding.looker.forget,
+        clock=clock,
+    )
+    return made
+
+
+def make_adding(settings: Settings, state: Path) -> AddingParts:
+    """Return what adding machines needs beside the store."""
+    chosen = settings.initialise
+    default = default_reach(chosen.user, chosen.port, OWN_KEY if chosen.key else "")
+    looker = load("ssh").SshLooker(ssh_access(settings, state))
+    return AddingParts(looker, default, tuple(chosen.keys), settings.named_addresses)
+
+
+def ssh_access(settings: Settings, state: Path) -> Any:
+    """Return how machines are reached over SSH."""
+    chosen = settings.initialise
+    return load("ssh").SshAccess(chosen.keys, state / "initialise" / "known_hosts", chosen.host_keys)
+
+
+def make_initialiser(settings: Settings, state: Path, clock: Clock, database: Database) -> Initialiser | None:
+    """Return what makes bare hosts ready; None where there are none and none can be added.
+
+    Raises Unavailable where it is needed and Ansible is not installed.
+    """
+    installed = find_spec("ansible_runner") is not None
+    if not settings.has_bare_hosts and not (settings.takes_machines and installed):
         return None
-    if find_spec("ansible_runner") is None:
+    if not installed:
         hint = "install dcp[ansible], or use images that bring the engine and no `initialise`"
         raise Unavailable("hosts are to be initialised, and Ansible is not installed", hint=hint)
     driver = load("initialiser/ansible")
-    made: Initialiser = driver.AnsibleInitialiser(state / "initialise", settings.initialise, clock)
+    made: Initialiser = driver.AnsibleInitialiser(
+        state / "initialise", settings.initialise, clock, StoredMachines(database, clock).reaches
+    )
     return made
 
 

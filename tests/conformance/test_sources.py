@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from sources import CASES, LARGE, LARGE_STOCK, SMALL, SMALL_STOCK, Case
 
+from dcp.drivers.clouds.added import AddedMachines
 from dcp.drivers.clouds.fake import CloudLimits, FakeCloud, Place
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
-from dcp.hosts.model import SourceLimits, Variant
+from dcp.hosts.adding.model import AddedMachine, Reach
+from dcp.hosts.model import HostType, SourceLimits, Variant
 from dcp.hosts.ports import HostSource
+from dcp.store import machines
+from dcp.store.connections import writing
+from dcp.store.database import InlineDatabase
+from dcp.store.machines import StoredMachines
 
 LIMITS = CloudLimits(stock=(("small", SMALL_STOCK), ("large", LARGE_STOCK)), delete_s=15.0, boot_spread=0.3)
 
@@ -60,7 +66,33 @@ def make_cloud_in_batches(clock: SteppedClock, path: Path | None) -> HostSource:
     return FakeCloud("fake", clock, path, types=(SMALL, LARGE), limits=limits, asked=asked)
 
 
-DRIVERS = {"private": make_pool, "fake": make_cloud, "fake-in-batches": make_cloud_in_batches}
+def make_added(clock: SteppedClock, path: Path | None) -> HostSource:
+    """Machines that people have added; `path` names a database, which outlives the source."""
+    database = ADDED_TO.get(path) if path else None
+    if database is None:
+        database = InlineDatabase()
+        rows = [added(f"a{n}", SMALL) for n in range(SMALL_STOCK)] + [added(f"b{n}", LARGE) for n in range(LARGE_STOCK)]
+        with writing(database._engine) as connection:
+            machines.add(connection, rows)
+    if path:
+        ADDED_TO[path] = database
+    return AddedMachines(StoredMachines(database, clock), probe=answers, forget=nothing, clock=clock)
+
+
+def added(address: str, host_type: HostType) -> AddedMachine:
+    return AddedMachine(Reach(address), "tcp://{address}:1", "", host_type, "", 0.0)
+
+
+async def answers(_address: str, _port: int) -> bool:
+    return True
+
+
+async def nothing(_reach: Reach) -> None:
+    pass
+
+
+ADDED_TO: dict[Path, InlineDatabase] = {}
+DRIVERS = {"private": make_pool, "fake": make_cloud, "fake-in-batches": make_cloud_in_batches, "added": make_added}
 
 
 @pytest.mark.parametrize("kept", ["memory", "file"])

@@ -13,6 +13,7 @@ import stores_edge
 import stores_events
 import stores_images
 import stores_leases
+import stores_machines
 import stores_placements
 import stores_rows
 import stores_signals
@@ -43,6 +44,7 @@ SUBJECTS = (
     stores_warming,
     stores_surges,
     stores_signals,
+    stores_machines,
 )
 """Importing them fills the lists of cases."""
 

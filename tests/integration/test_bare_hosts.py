@@ -1,12 +1,14 @@
 """Bare Debian machines become ready hosts, through the real engine: `dcp serve`, Ansible, SSH, Docker Engine.
 
-Two machines. One is made ready while the controller is killed in the middle; the other never can be, as its packages
-cannot be configured: it is tried again, given up with its log, and replaced by the first.
+Two machines. One is added by a person and made ready while the controller is killed in the middle; the other stands in
+`dcp.yaml` and never can be, as its packages cannot be installed: it is tried again, given up with its log, set aside,
+and replaced by the first. That one is given back, and added again with an engine of its own, which is kept.
 """
 
 import asyncio
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,8 @@ import yaml
 from served import Serve, free_ports, until
 
 from dcp.drivers.initialisers.ansible import AnsibleChoice, AnsibleInitialiser
+from dcp.drivers.ssh import SshAccess, SshLooker
+from dcp.hosts.adding.model import MachineLook, Reach
 from dcp.hosts.model import Host, HostType, Resources, SourceKind
 from dcp.hosts.ports import InitNews
 from dcp.hosts.states import HostState
@@ -115,6 +119,51 @@ def test_a_phase_is_bounded_in_time_and_own_roles_come_after_ours(machines: Mach
     assert ended["bare2"].failed_words == "" and second.run("cat", "/root/own") == "hello"
 
 
+def test_a_look_says_what_a_machine_is_or_why_it_cannot_be_used(machines: Machines) -> None:
+    first, second = machines.start(1), machines.start(2)
+    first.run("sh", "-c", "ip address add 10.77.1.9/16 dev eth0; useradd -m ops; cp -r /root/.ssh /home/ops")
+    first.run("chown", "-R", "ops", "/home/ops/.ssh")
+    other, known = machines.folder / "other", machines.folder / "known/hosts"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
+    looker = SshLooker(SshAccess({"good": str(machines.key), "other": str(other)}, known))
+
+    async def looks() -> tuple[MachineLook, ...]:
+        reaches = (
+            Reach(first.address, key="good"),
+            Reach("10.77.1.9", key=str(machines.key)),
+            Reach(second.address, key="good"),
+            Reach(first.address, key="other"),
+            Reach(first.address, key="/nowhere"),
+            Reach(first.address, user="ops", key="good"),
+            Reach(first.address, port=23, key="good"),
+            Reach("10.77.250.250", key="good"),
+        )
+        return tuple(await asyncio.gather(*(looker.look(one) for one in reaches)))
+
+    good, alias, next_one, refused, absent, ops, port, nobody = asyncio.run(looks())
+    assert (good.fault, good.system.split()[0], good.engine) == ("", "debian", "")
+    assert good.cpu_millis >= 1000 and good.memory_bytes > 1 << 29
+    assert good.identity == alias.identity != next_one.identity
+    assert "refuses user root with key other" in refused.fault and "there is no file /nowhere" in absent.fault
+    assert "user ops is not root" in ops.fault
+    assert "does not answer at port 23" in port.fault and "does not answer at port 22" in nobody.fault
+    assert not known.exists(), "a look remembers nothing"
+
+    async def made_anew() -> tuple[MachineLook, MachineLook, MachineLook]:
+        reach = Reach(first.address, key="good")
+        await looker.remember(reach, good)
+        same = await looker.look(reach)
+        first.run("sh", "-c", "rm /etc/ssh/ssh_host_*; ssh-keygen -A; kill -HUP $(cat /run/sshd.pid); sleep 0.3")
+        changed = await looker.look(reach)
+        anew = await looker.look(reach, new_host_key=True)
+        await looker.remember(reach, anew, new_host_key=True)
+        return same, changed, await looker.look(reach)
+
+    same, changed, again = asyncio.run(made_anew())
+    assert same.fault == "" and same.host_keys == () and "another host key than before" in changed.fault
+    assert (again.fault, again.host_keys) == ("", ()) and len(known.read_text().splitlines()) == 1
+
+
 def test_a_bare_host_is_ready_after_a_crash_and_one_that_cannot_be_is_replaced(machines: Machines) -> None:
     bad, good = machines.start(1), machines.start(2)
     bad.run("sh", "-c", "rm -rf /var/cache/apt/archives /var/lib/apt/lists; mkdir -p /var/lib/apt/lists/partial")
@@ -125,12 +174,18 @@ def test_a_bare_host_is_ready_after_a_crash_and_one_that_cannot_be_is_replaced(m
                 "name": "spare",
                 "kind": "static",
                 "engine": f"tcp://{{address}}:{PORT}",
-                "hosts": [{"name": m.name, "address": m.address, "cpus": 1, "memory": "1G"} for m in (bad, good)],
+                "hosts": [{"name": bad.name, "address": bad.address, "cpus": 1, "memory": "1G"}],
             }
         ],
         "runtime": {"kind": "docker", "ports": f"{first}-{first + 19}"},
         "balancer": {"internal_ports": f"{first + 20}-{first + 39}"},
-        "initialise": {"key": str(machines.key), "attempts": 2, "back_off_s": 0.2, "vars": VARS},
+        "initialise": {
+            "key": str(machines.key),
+            "keys": {"racks": str(machines.key)},
+            "vars": VARS,
+            "attempts": 2,
+            "back_off_s": 0.2,
+        },
         "engine": {"lease_ttl_s": 2},
     }
     config, compose = machines.folder / "dcp.yaml", machines.folder / "compose.yaml"
@@ -141,6 +196,10 @@ def test_a_bare_host_is_ready_after_a_crash_and_one_that_cannot_be_is_replaced(m
         process, _ = serve.listening()
         applied = serve.run("apply", str(compose), "--yes", "--no-wait")
         assert applied.returncode == 0, applied.stdout + applied.stderr
+        wrong = serve.run("hosts", "add", good.address, bad.address)
+        assert wrong.returncode == 2 and f"{bad.address}: stands in dcp.yaml" in wrong.stderr, wrong.stderr
+        added = serve.run("hosts", "add", good.address, "--key", "racks", "--label", "disk=ssd")
+        assert added.returncode == 0 and f"{good.address} is taken in" in added.stdout, added.stderr
         until(lambda: hosts_at(serve, good) == ["initialising"] and phase(serve) in ("packages", "engine"), 60.0)
         process.kill()
         process.wait(10)
@@ -148,15 +207,34 @@ def test_a_bare_host_is_ready_after_a_crash_and_one_that_cannot_be_is_replaced(m
         until(lambda: hosts_at(serve, good) == ["ready"], 150.0)
         told = [one["reason"] for one in serve.ask(lambda api: api.events(limit=1000))["events"]]
         assert told.count("initialise-retried") >= 1 and told.count("initialise-failed") >= 1, told
-        assert "initialised" in told
+        assert "initialised" in told and "machine-set-aside" in told
+        (aside,) = serve.ask(lambda api: api.machines())["set_aside"]
+        assert (aside["source"], aside["address"]) == ("spare", bad.address)
+        version = httpx.get(f"http://{good.address}:{PORT}/version", timeout=10).raise_for_status().json()
+        assert version["ApiVersion"]
+        again = initialise(machines, (bare(good),), AnsibleChoice(key=str(machines.key), vars=VARS))
+        assert (again["bare2"].failed_words, again["bare2"].changed) == ("", 0), "a second run changes nothing"
+        given_back_and_added_again(serve, good)
     finally:
         asyncio.run(serve.clean_up())
-    version = httpx.get(f"http://{good.address}:{PORT}/version", timeout=10).raise_for_status().json()
-    assert version["ApiVersion"]
     logs = asyncio.run(kept_logs(serve))
     assert logs and all("packages | " in one.text for one in logs)
-    again = initialise(machines, (bare(good),), AnsibleChoice(key=str(machines.key), vars=VARS))
-    assert (again["bare2"].failed_words, again["bare2"].changed) == ("", 0), "a second run changes nothing"
+
+
+def given_back_and_added_again(serve: Serve, machine: Machine) -> None:
+    """What runs there has to leave first; an engine that dcp has not set up is left as it is."""
+    assert serve.run("remove", "shop", "--yes", "--no-wait").returncode == 0
+    assert serve.run("hosts", "remove", machine.address).returncode == 0
+    until(lambda: not serve.ask(lambda api: api.machines())["machines"], 30.0)
+    mine = '{"live-restore": false, "hosts": ["unix:///run/docker.sock"]}'
+    machine.run(
+        "sh", "-c", f"rm /etc/systemd/system/docker.service.d/dcp.conf; echo '{mine}' > /etc/docker/daemon.json"
+    )
+    added = serve.run("hosts", "add", machine.address, "--key", "racks", "--wait", "50s")
+    assert added.returncode == 0 and "is kept" in added.stdout, added.stdout + added.stderr
+    assert machine.run("cat", "/etc/docker/daemon.json").strip() == mine
+    words = [one["words"] for one in serve.ask(lambda api: api.events(limit=1000))["events"]]
+    assert any("its own engine" in one and "is kept as it is" in one for one in words), words[-20:]
 
 
 def hosts_at(serve: Serve, machine: Machine) -> list[str]:

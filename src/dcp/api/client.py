@@ -19,6 +19,8 @@ from dcp.orchestration.services.model import ApplicationSpec
 
 Json = dict[str, Any]
 TIMEOUT_S = 30.0
+LOOKS_S = 300.0
+"""Hundreds of machines are looked at, some at a time, before one is added."""
 START_HINT = "start one: dcp serve"
 
 
@@ -154,6 +156,22 @@ class Client:
         """Have a host empty within a time, then give it back."""
         return self._call("POST", f"hosts/{_part(host)}/drain", json={"within_s": within_s})
 
+    def machines(self) -> Json:
+        """Return machines that people have added, and those that are set aside."""
+        return self._get("machines")
+
+    def add_machines(self, body: Json) -> Json:
+        """Take machines in; all are looked at over SSH first."""
+        return self._call("POST", "machines", json=body, timeout_s=LOOKS_S)
+
+    def remove_machines(self, addresses: list[str], within_s: float) -> Json:
+        """Give machines back, emptied first."""
+        return self._call("POST", "machines/remove", json={"addresses": addresses, "within_s": within_s})
+
+    def retry_machines(self, addresses: list[str], *, every: bool = False) -> Json:
+        """Offer machines again that were set aside."""
+        return self._call("POST", "machines/retry", json={"addresses": addresses, "all": every})
+
     def events(self, after: int | None = None, *, limit: int = 100, subject: str = "") -> Json:
         """Return up to `limit` events after a place in the log; without `after` the last ones."""
         return self._get("events", after="" if after is None else str(after), limit=str(limit), subject=subject)
@@ -189,15 +207,23 @@ class Client:
     def _get(self, path: str, **query: str) -> Json:
         return self._call("GET", path, params=query)
 
-    def _call(self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object = None) -> Json:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Json:
         try:
             said = {name: value for name, value in (params or {}).items() if value}
-            answer = self._http.request(method, f"/api/v1/{path}", params=said, json=json)
+            answer = self._http.request(method, f"/api/v1/{path}", params=said, json=json, timeout=timeout_s)
         except httpx.ConnectError as error:
             raise Unavailable(f"no controller at {self.url}", hint=START_HINT) from error
         except httpx.TimeoutException as error:
             hint = "it is overloaded or hangs; see its log"
-            raise Unavailable(f"the controller at {self.url} did not answer in {TIMEOUT_S:g} s", hint=hint) from error
+            raise Unavailable(f"the controller at {self.url} did not answer in {timeout_s:g} s", hint=hint) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise Unavailable(f"the controller at {self.url} cannot be talked to: {error}") from error
         try:

@@ -1,10 +1,11 @@
-"""`dcp hosts`: which there are and what runs on them; cordon, drain and take back single ones."""
+"""`dcp hosts`: which there are and what runs on them; add and remove machines; cordon, drain and take back hosts."""
 
 from typing import Annotated
 
 import typer
 
 from dcp.api.client import Json
+from dcp.cli import machines
 from dcp.cli.options import AsJson, Server, State, Token, client
 from dcp.cli.output import names, number, out, print_json, print_result, table
 from dcp.cli.output import state as in_colour
@@ -12,6 +13,8 @@ from dcp.kernel.errors import InvalidInput, Problem
 from dcp.kernel.units import format_duration, parse_duration_s
 
 app = typer.Typer(add_completion=False)
+for verb in (machines.add, machines.remove, machines.machines, machines.retry):
+    app.command()(verb)
 HostId = Annotated[str, typer.Argument(metavar="HOST", help="The host's id, as `dcp hosts` shows it.")]
 
 
@@ -19,7 +22,7 @@ HostId = Annotated[str, typer.Argument(metavar="HOST", help="The host's id, as `
 def hosts(
     context: typer.Context, json: AsJson = False, state: State = None, server: Server = None, token: Token = None
 ) -> None:
-    """List hosts and what runs on them; cordon, drain and take back single ones."""
+    """List hosts; add and remove machines; cordon, drain and take back single hosts."""
     if context.invoked_subcommand is not None:
         return
     with client(state, server, token) as api:

@@ -24,7 +24,7 @@ VERBS = {
     "status": ("dcp.cli.look:status", "Show what serves here."),
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),
-    "hosts": ("dcp.cli.hosts:app", "List hosts and what runs on them; cordon, drain and take back single ones."),
+    "hosts": ("dcp.cli.hosts:app", "List hosts; add and remove machines; cordon, drain and take back single hosts."),
     "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": ("dcp.cli.leases:leases", "Show which cluster has which hosts, since when, until when, at what price."),

@@ -13,6 +13,7 @@ from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
 from dcp.engine.wakes import Wakes
 from dcp.engine.warming.parts import WarmingParts
+from dcp.hosts.adding.ports import AddingParts
 from dcp.hosts.boots import SpareSettings
 from dcp.hosts.initialising import InitialiseLimits
 from dcp.hosts.ports import HostSource, Initialiser
@@ -51,6 +52,8 @@ class Context:
     initialiser: Initialiser | None = None
     """None where no source has bare hosts."""
     initialise_limits: InitialiseLimits = InitialiseLimits()
+    adding: AddingParts | None = None
+    """None where no machines can be added: instances run on this machine only."""
     spares: SpareSettings | None = None
     """Hosts beyond those wanted, because some fail and some are late; None: each instance waits for its own host."""
     wakes: Wakes = field(default_factory=Wakes)

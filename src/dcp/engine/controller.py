@@ -30,11 +30,14 @@ from dcp.engine.signals import SignalsWorker
 from dcp.engine.sources.worker import SourceWorker
 from dcp.engine.warming.worker import NO_SITE, WarmingWorker
 from dcp.engine.warming.worker import SUBJECT as SITE
+from dcp.hosts.adding.model import SOURCE as ADDED
+from dcp.hosts.model import Host
+from dcp.hosts.states import COMING, HostState
 from dcp.kernel.errors import DcpError, LeaseLost, Stale
 from dcp.orchestration.services.model import ServiceKey
 from dcp.orchestration.services.ports import HostEngine
 from dcp.orchestration.traffic.ports import Opening
-from dcp.store import applications, hosts, instances, leases, warming
+from dcp.store import applications, hosts, initialisations, instances, leases, machines, warming
 from dcp.store.leases import Lease
 
 BACK_OFF_LIMIT_S = 10.0
@@ -122,8 +125,8 @@ class Controller:
 
     async def _attach(self) -> None:
         """Every controller talks to every host, whoever has its source: any service may have an instance there."""
-        known = await self._context.database.read(hosts.current)
-        engines = tuple(HostEngine(h.id, h.engine, h.address, h.site) for h in known if h.engine)
+        known = await self._context.database.read(_with_engines)
+        engines = tuple(HostEngine(h.id, h.engine, h.address, h.site) for h in known)
         if engines != self._attached:
             await self._context.runtimes.attach(engines)
             self._attached = engines
@@ -150,10 +153,17 @@ class Controller:
             *((INITIALISE,) if self._context.initialiser else ()),
             *((SIGNALS,) if self._context.metrics else ()),
             *self._sites(connection),
-            *(f"source/{source.name}" for source in self._context.sources),
+            *self._sources(connection),
             *(f"application/{name}" for name in applications.names(connection)),
             *(f"service/{key}" for key in sorted(keys, key=str)),
         )
+
+    def _sources(self, connection: Connection) -> tuple[str, ...]:
+        """The source of added machines has no work before the first is added."""
+        names = [source.name for source in self._context.sources]
+        if ADDED in names and not machines.there_are(connection) and not hosts.current(connection, ADDED):
+            names.remove(ADDED)
+        return tuple(f"source/{name}" for name in names)
 
     def _sites(self, connection: Connection) -> tuple[str, ...]:
         if self._context.warming is None:
@@ -248,3 +258,16 @@ class Controller:
     async def _stop_all(self) -> None:
         for subject in list(self._running):
             await self._cancel(subject)
+
+
+def _with_engines(connection: Connection) -> tuple[Host, ...]:
+    """Return the hosts whose engine can be talked to: a bare one has none before its initialisation is done."""
+    known = tuple(host for host in hosts.current(connection) if host.engine)
+    if not any(_comes_bare(host) for host in known):
+        return known
+    looks = initialisations.looks(connection)
+    return tuple(host for host in known if not _comes_bare(host) or (host.id in looks and looks[host.id].done))
+
+
+def _comes_bare(host: Host) -> bool:
+    return host.host_type.initialise and host.state in COMING and host.state != HostState.STARTING

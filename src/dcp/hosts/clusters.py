@@ -143,9 +143,11 @@ def quotas_left(access: Iterable[SourceAccess], hosts: Iterable[Host]) -> tuple[
 
 
 def open_to(cluster: str, offers: Iterable[Offer], access: Iterable[SourceAccess]) -> tuple[Offer, ...]:
-    """Return the offers of sources that the cluster may use, private ones first, in their order."""
+    """Return the offers that the cluster may use, private ones first, in the order of their sources."""
     closed = {one.source for one in access if one.clusters and cluster not in one.clusters}
-    usable = [offer for offer in offers if offer.source not in closed]
+    usable = [
+        offer for offer in offers if offer.source not in closed and (not offer.clusters or cluster in offer.clusters)
+    ]
     return tuple(sorted(usable, key=lambda offer: offer.kind is SourceKind.CLOUD))
 
 

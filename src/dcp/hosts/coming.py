@@ -7,6 +7,9 @@ from dcp.hosts.states import HostState
 from dcp.hosts.steps import HostStep
 from dcp.hosts.view import SourceView
 
+INITIALISATION_FAILED = "initialisation-failed"
+INITIALISATION_TIMEOUT = "initialisation-timeout"
+
 
 def coming(host: Host, seen: SourceHost | None, health: Health) -> HostStep | None:
     """Return the next step of a host that is not ready yet."""
@@ -76,7 +79,7 @@ def _ready(host: Host, seen: SourceHost, view: SourceView) -> HostStep | None:
 def _initialising(host: Host, seen: SourceHost | None, view: SourceView) -> HostStep | None:
     look = view.initialised.get(host.id)
     if look is not None and look.failed_words:
-        return HostStep(host, HostState.FAILED, "initialisation-failed", look.failed_words)
+        return HostStep(host, HostState.FAILED, INITIALISATION_FAILED, look.failed_words)
     if look is not None and look.done and seen is not None and seen.state == SourceHostState.RUNNING:
         return _ready(host, seen, view) or _too_late(host, view)
     return _too_late(host, view)
@@ -86,7 +89,7 @@ def _too_late(host: Host, view: SourceView) -> HostStep | None:
     if view.now - host.changed_at <= view.initialise_limit_s:
         return None
     words = f"was not ready {view.initialise_limit_s:.0f} s after it ran"
-    return HostStep(host, HostState.FAILED, "initialisation-timeout", words)
+    return HostStep(host, HostState.FAILED, INITIALISATION_TIMEOUT, words)
 
 
 def _asked_at(host: Host) -> float:

@@ -79,6 +79,8 @@ class Offer:
     available: int | None
     variants: tuple[Variant, ...] = ANYWHERE
     """Where, in the source's own order of preference."""
+    clusters: tuple[str, ...] = ()
+    """Who may have it; empty: whoever may use the source."""
 
 
 @dataclass(frozen=True, slots=True)

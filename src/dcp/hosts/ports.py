@@ -72,6 +72,8 @@ class InitNews:
     """Of one that failed: the end of what was said."""
     changed: int = 0
     """Of one that ended well: how many steps changed something."""
+    note: str = ""
+    """Of one that ended well: what else should be told."""
 
 
 class Initialiser(Protocol):

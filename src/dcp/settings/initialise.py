@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from dcp.hosts.initialising import InitialiseLimits
+from dcp.orchestration.services.validate import NAME
 from dcp.settings.loans import LentForm
 from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, SourceQuota, refuse_twice
 
@@ -12,12 +13,22 @@ _LIMITS = InitialiseLimits()
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 USER = r"^[a-z_][a-z0-9_-]{0,31}$"
+OWN_KEY = "initialise"
+"""Name of `initialise.key` among the keys that machines name."""
 ROLE = r"^[A-Za-z_][\w.-]*$"
 
 
 def _engine(value: str) -> str:
     if "{address}" not in value or not value.startswith(("tcp://", "ssh://")):
         raise ValueError("not the URL of an engine with {address} in it, such as ssh://root@{address}")
+    return value
+
+
+def _key_name(value: str) -> str:
+    if value == OWN_KEY:
+        raise ValueError(f"{OWN_KEY} is the name of initialise.key; choose another")
+    if not NAME.fullmatch(value):
+        raise ValueError("not a name: use lower-case letters, digits, - and _")
     return value
 
 
@@ -42,6 +53,9 @@ class InitialiseForm(_Form):
     user: Annotated[str, Field(pattern=USER)] = "root"
     port: Port = 22
     key: str = ""
+    keys: dict[Annotated[str, AfterValidator(_key_name)], Annotated[str, Field(pattern=r"^/[^\n]+$")]] = Field(
+        default_factory=dict
+    )
     host_keys: Literal["accept-new", "known"] = "accept-new"
     forks: Annotated[int, Field(ge=1, le=1000)] = _LIMITS.forks
     runs: Annotated[int, Field(ge=1, le=100)] = _LIMITS.runs

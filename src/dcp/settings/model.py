@@ -224,6 +224,21 @@ class Settings:
     """None: hosts beyond those wanted are never asked for."""
 
     @property
+    def takes_machines(self) -> bool:
+        """Whether people may add machines: what runs there are containers."""
+        return self.runtime.kind == "docker"
+
+    @property
+    def named_addresses(self) -> tuple[tuple[str, str], ...]:
+        """Return the addresses of machines that the file names, each with the name of its source."""
+        return tuple(
+            (host.address, source.name)
+            for source in self.sources
+            if isinstance(source, StaticSource | EnginesSourceSettings)
+            for host in source.hosts
+        )
+
+    @property
     def has_bare_hosts(self) -> bool:
         """Whether some source gives hosts that have to be initialised."""
         return any(

@@ -1,6 +1,7 @@
 """Reads `dcp.yaml`: every fault by its path and line, all at once; nothing unknown is passed over."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from dcp.drivers.initialisers.ansible.playbook import OWN_PHASE, AnsibleChoice
@@ -13,10 +14,11 @@ from dcp.orchestration.scaling.model import Timing
 from dcp.orchestration.services.addresses import AddressRange
 from dcp.settings.clouds import AccountForm
 from dcp.settings.forms import parse_form, read_text
-from dcp.settings.initialise import InitialiseForm, StaticForm
+from dcp.settings.initialise import OWN_KEY, InitialiseForm, StaticForm
 from dcp.settings.machine import Machine, slice_of, this_machine
 from dcp.settings.model import (
     BalancerSettings,
+    CloudSource,
     EdgeProxySettings,
     EngineHostSettings,
     EnginesSourceSettings,
@@ -85,7 +87,7 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
     )
     return Settings(
         engine=engine,
-        sources=tuple(_source(source, machine) for source in form.sources),
+        sources=tuple(_with_key(_source(source, machine), form.initialise) for source in form.sources),
         loans=tuple((source.name, source.lent.loan()) for source in form.sources if source.lent),
         balancer=_balancer(form.balancer),
         runtime=_runtime(form.runtime),
@@ -164,6 +166,7 @@ def _initialise(form: InitialiseForm) -> AnsibleChoice:
         user=form.user,
         port=form.port,
         key=form.key,
+        keys=form.keys | ({OWN_KEY: form.key} if form.key else {}),
         host_keys=form.host_keys,
         roles_path=form.roles_path,
         roles=tuple(form.roles),
@@ -188,6 +191,23 @@ def _static(form: StaticForm) -> StaticSource:
         engine = form.engine.replace("{address}", one.address)
         hosts.append(EngineHostSettings(one.name, engine, one.address, host_type))
     return StaticSource(form.name, tuple(hosts), form.port)
+
+
+def _with_key(source: Source, initialise: InitialiseForm) -> Source:
+    """Return the source with engines over SSH that name the key with which their hosts are initialised."""
+    if not initialise.key:
+        return source
+    if isinstance(source, StaticSource):
+        hosts = (replace(host, engine=_naming_key(host.engine)) for host in source.hosts)
+        return replace(source, hosts=tuple(hosts))
+    if isinstance(source, CloudSource) and any(one.host_type.initialise for one in source.template.types):
+        template = replace(source.template, engine=_naming_key(source.template.engine))
+        return replace(source, template=template)
+    return source
+
+
+def _naming_key(engine: str) -> str:
+    return f"{engine}?key={OWN_KEY}" if engine.startswith("ssh://") and "?" not in engine else engine
 
 
 def _engines(form: EnginesForm) -> EnginesSourceSettings:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from dcp.engine.registry.settings import AccessSettings
 from dcp.engine.settings import EngineSettings
+from dcp.hosts.adding.model import SOURCE as ADDED
 from dcp.hosts.model import Billing
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
@@ -417,6 +418,8 @@ class SettingsForm(_Form):
     def _parts_fit_together(self) -> "SettingsForm":
         refuse_twice([source.name for source in self.sources], "source")
         refuse_twice([cluster.name for cluster in self.clusters], "cluster")
+        if any(source.name == ADDED for source in self.sources):
+            raise ValueError(f"{ADDED} is the name of the source of machines that people add; choose another")
         inside, outside = self.runtime.ports, self.balancer.internal_ports
         if inside[0] <= outside[1] and outside[0] <= inside[1]:
             raise ValueError("runtime.ports and balancer.internal_ports overlap; each port can have one owner")

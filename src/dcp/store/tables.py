@@ -192,6 +192,35 @@ surges = Table(
 )
 """Planned surges, as they were asked for."""
 
+machines = Table(
+    "machines",
+    metadata,
+    Column("address", NAME, primary_key=True),
+    Column("ssh_user", NAME, nullable=False),
+    Column("ssh_port", Integer, nullable=False),
+    Column("ssh_key", NAME, nullable=False),
+    Column("engine", NAME, nullable=False),
+    Column("cluster", NAME, nullable=False),
+    Column("host_type", Text, nullable=False),
+    Column("identity", NAME, nullable=False),
+    Column("added_at", SECONDS, nullable=False),
+    Column("host_id", NAME, nullable=False),
+    Column("back_at", SECONDS, nullable=False),
+    Column("leave_by", SECONDS),
+    Column("version", Integer, nullable=False),
+)
+"""Machines that people have added. `ssh_key`: a name in the settings or the path of a file, never a key itself."""
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("source", NAME, primary_key=True),
+    Column("address", NAME, primary_key=True),
+    Column("at", SECONDS, nullable=False),
+    Column("words", Text, nullable=False),
+)
+"""Machines of static sources that could not be initialised: not offered until a person says so."""
+
 initialisations = Table(
     "initialisations",
     metadata,

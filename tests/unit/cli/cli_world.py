@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +62,8 @@ class Dcp:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[Dcp]:
-    """Serve until the end of the block."""
+def served(folder: Path, make: Callable[[Path], Context] | None = None) -> Iterator[Dcp]:
+    """Serve until the end of the block; `make` gives another context than the usual one."""
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
     started = threading.Event()
@@ -72,7 +72,7 @@ def served(folder: Path) -> Iterator[Dcp]:
     async def run() -> None:
         ended = asyncio.Event()
         server.append((asyncio.get_running_loop(), ended))
-        context = make_context(folder)
+        context = (make or make_context)(folder)
         config = uvicorn.Config(create_app(context, TOKEN), log_config=None, access_log=False, lifespan="off")
         api = uvicorn.Server(config)
         tasks = [asyncio.create_task(api.serve([listener])), asyncio.create_task(Controller(context, "here").run())]

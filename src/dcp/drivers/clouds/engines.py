@@ -21,6 +21,8 @@ PROBE_KEPT_S = 5.0
 
 Probe = Callable[[str], Awaitable[bool]]
 """Returns whether the engine at a URL answers, within 3 s; never raises."""
+Aside = Callable[[], Awaitable[frozenset[str]]]
+"""Returns the addresses of hosts that are not to be offered now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,15 @@ class EnginesSource:
     limits = SourceLimits(in_flight=10_000)
 
     def __init__(
-        self, name: str, kind: SourceKind, path: Path | None, hosts: Iterable[EngineHost], *, probe: Probe, clock: Clock
+        self,
+        name: str,
+        kind: SourceKind,
+        path: Path | None,
+        hosts: Iterable[EngineHost],
+        *,
+        probe: Probe,
+        clock: Clock,
+        aside: Aside | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -48,6 +58,7 @@ class EnginesSource:
         self._store = MachineStore(path)
         self._probe = probe
         self._clock = clock
+        self._aside = aside or _nothing_aside
         self._answers: dict[str, tuple[float, bool]] = {}
         self._back_at: dict[str, float] = {}
         """When machines were given back: one that was given up is not the first to be taken again."""
@@ -91,7 +102,8 @@ class EnginesSource:
 
     async def _free(self, taken: frozenset[str]) -> list[EngineHost]:
         """Return the hosts that nobody has and whose engine answers, as configured, those given back last."""
-        free = [host for host in self._hosts.values() if host.engine not in taken]
+        aside = await self._aside()
+        free = [host for host in self._hosts.values() if host.engine not in taken and host.address not in aside]
         free.sort(key=lambda host: self._back_at.get(host.engine, 0.0))
         answers = await asyncio.gather(*(self._engine_answers(host.engine) for host in free))
         return [host for host, answered in zip(free, answers, strict=True) if answered]
@@ -102,6 +114,10 @@ class EnginesSource:
             answered = await self._probe(engine)
             self._answers[engine] = (self._clock.now(), answered)
         return answered
+
+
+async def _nothing_aside() -> frozenset[str]:
+    return frozenset()
 
 
 def _taken(machines: Machines) -> frozenset[str]:

@@ -52,6 +52,8 @@ class InitialiseWorker:
     async def step(self, lease: Lease) -> float:
         """Write what runs have told, decide, write, begin a run; return seconds until the next look."""
         await self._write_news(lease)
+        if not self._under_way and await self._context.database.read(self._has_nothing_to_do):
+            return self._context.settings.poll_s
         decision = await self._context.write_under(lease, self._decide)
         if decision.run:
             self._begin(decision.run)
@@ -64,6 +66,12 @@ class InitialiseWorker:
         for task in self._runs.values():
             task.cancel()
         await asyncio.gather(*self._runs.values(), return_exceptions=True)
+
+    def _has_nothing_to_do(self, connection: Connection) -> bool:
+        """Where nobody comes bare, nothing is written at every look."""
+        if self._context.clock.now() - self._forgot_at >= FORGET_EVERY_S:
+            return False
+        return not any(map(is_bare, hosts.current(connection))) and not initialisations.rows(connection)
 
     def _decide(self, connection: Connection) -> InitialiseDecision:
         now = self._context.clock.now()
@@ -128,6 +136,8 @@ class InitialiseWorker:
         for one in latest.values():
             if one.ended:
                 self._under_way.pop(one.host_id, None)
+        if sources:
+            self._context.wakes.wake("controller")  # it opens sessions with engines that are there now
         for source in sources:
             self._context.wakes.wake(f"source/{source}")
 
@@ -166,7 +176,8 @@ def _in_phase(row: Initialisation, phase: str) -> Initialisation:
 
 def _event(host: Host, row: Initialisation, after: Initialisation, news: InitNews, now: float) -> Event:
     if after.state == InitialisationState.DONE:
-        return Event(host.subject, "initialised", f"applied in {now - row.since:.1f} s, {news.changed} changes")
+        note = f"; {news.note}" if news.note else ""
+        return Event(host.subject, "initialised", f"applied in {now - row.since:.1f} s, {news.changed} changes{note}")
     if after.state == InitialisationState.FAILED:
         return Event(host.subject, "initialise-failed", f"in phase {after.phase or 'start'}: {after.words}")
     wait_s = after.not_before - now

@@ -11,6 +11,7 @@ from dcp.engine.context import Context, log
 from dcp.engine.sources.calls import Answers, Caller, Round
 from dcp.engine.sources.look import Look, Looker
 from dcp.engine.sources.writing import write_steps
+from dcp.hosts.adding.aside import event_of, put_aside
 from dcp.hosts.answers import MemoryTimes, back_off_s, remembered, settle
 from dcp.hosts.creation import AskingView, decide_asking, new_calls, repeated_calls
 from dcp.hosts.decide import SourceDecision, decide_hosts
@@ -21,7 +22,7 @@ from dcp.hosts.states import HostState
 from dcp.hosts.steps import HostStep
 from dcp.kernel.errors import DriverError, OutOfStock, Rejected, Throttled
 from dcp.kernel.events import Event
-from dcp.store import events, refusals
+from dcp.store import events, machines, refusals
 from dcp.store.leases import Lease
 
 SETTLED = frozenset({HostState.READY, HostState.CORDONED, HostState.INITIALISING, HostState.STOPPED})
@@ -125,7 +126,11 @@ class SourceWorker:
             if memory:
                 refusals.expire(connection, now)
                 refusals.remember(connection, memory)
-            return write_steps(connection, steps, now)
+            written = write_steps(connection, steps, now)
+            if aside := put_aside(steps, written, now):
+                machines.put_aside(connection, aside)
+                events.append(connection, now, [event_of(one) for one in aside])
+            return written
 
         return await self._context.write_under(lease, work)
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dcp.drivers.initialisers.ansible.playbook import (
+    KEPT,
+    KEPT_TASK,
     LIMITS_S,
     OWN_PHASE,
     AnsibleChoice,
@@ -22,6 +24,7 @@ from dcp.drivers.initialisers.ansible.playbook import (
     playbook,
     variables,
 )
+from dcp.hosts.adding.model import Reach
 from dcp.hosts.initialising import LOG_BYTES
 from dcp.hosts.model import Host
 from dcp.hosts.ports import InitNews
@@ -35,6 +38,7 @@ GRACE_S = 10.0
 """Ansible itself ends a task that takes too long; a host that it does not end by then is given up here."""
 LINE_BYTES = 16 << 20
 _LOOK_S = 1.0
+Reaches = Callable[[], Awaitable[Mapping[str, Reach]]]
 
 
 @dataclass(slots=True)
@@ -46,15 +50,18 @@ class _Follow:
     text: str = ""
     words: str = ""
     changed: int = 0
+    note: str = ""
 
 
 class AnsibleInitialiser:
     """See `Initialiser`. `folder` holds the files of runs while they last, and the keys of hosts that were seen."""
 
-    def __init__(self, folder: Path, choice: AnsibleChoice, clock: Clock) -> None:
+    def __init__(self, folder: Path, choice: AnsibleChoice, clock: Clock, reaches: Reaches | None = None) -> None:
+        """`reaches` returns how machines are reached that people have added, by address."""
         self._folder = folder.absolute()
         self._choice = choice
         self._clock = clock
+        self._reaches = reaches
         self._numbers = count()
         self._limits_s = {**LIMITS_S, **choice.limits_s}
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -63,7 +70,7 @@ class AnsibleInitialiser:
     async def run(self, batch: tuple[Host, ...]) -> AsyncIterator[InitNews]:
         """See `Initialiser`."""
         folder = self._folder / f"{os.getpid()}-{next(self._numbers)}"
-        self._write(folder, batch)
+        self._write(folder, batch, await self._reaches() if self._reaches else {})
         process = await self._start(folder)
         try:
             async for news in self._follow(process, batch, folder / "stderr"):
@@ -72,7 +79,7 @@ class AnsibleInitialiser:
             await _end(process)
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _write(self, folder: Path, batch: tuple[Host, ...]) -> None:
+    def _write(self, folder: Path, batch: tuple[Host, ...], reaches: Mapping[str, Reach]) -> None:
         folder.mkdir(mode=0o700)
         told = {
             "variables": variables(self._choice),
@@ -81,7 +88,7 @@ class AnsibleInitialiser:
         }
         (folder / "ansible.cfg").touch()
         _write_json(folder / "run.json", told)
-        _write_json(folder / "hosts.json", inventory(batch, self._choice))
+        _write_json(folder / "hosts.json", inventory(batch, self._choice, reaches))
         _write_json(folder / "playbook.json", playbook(self._choice))
 
     async def _start(self, folder: Path) -> asyncio.subprocess.Process:
@@ -139,9 +146,11 @@ class AnsibleInitialiser:
         host_id, kind, phase = event["host"], event["kind"], phase_of(event["role"], event["task"])
         host.text = (host.text + f"{phase}: {event['task']}\n{event['text']}\n")[-LOG_BYTES:]
         host.changed += event["changed"]
+        if event["task"] == KEPT_TASK and event["words"].startswith(KEPT):
+            host.note = f"its own engine {event['words'].removeprefix(KEPT)} is kept as it is"
         if phase == "done" and kind == "runner_on_ok":
             del waiting[host_id]
-            return [InitNews(host_id, host.phase, ended=True, changed=host.changed)]
+            return [InitNews(host_id, host.phase, ended=True, changed=host.changed, note=host.note)]
         if kind in ("runner_on_failed", "runner_on_unreachable") and not event["ignored"]:
             host.words = _last_line(event["words"]) or f"{event['task']} failed"
             if kind == "runner_on_unreachable" or phase != OWN_PHASE:  # the user's own roles may rescue a task

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dcp.hosts.model import Host
+from dcp.drivers.ssh.access import SshAccess, key_of
+from dcp.hosts.adding.model import Reach
+from dcp.hosts.model import Host, SourceKind
 
 OWN_PHASE = "own-roles"
 DONE_TASK = "done | ready"
+KEPT_TASK = "connect | does an engine of its own answer"
+KEPT = "kept "
+"""What that task says before the version of an engine that is left as it is."""
 LIMITS_S = {"connect": 120.0, "packages": 600.0, "system": 120.0, "engine": 600.0, "exporter": 300.0, OWN_PHASE: 900.0}
 """How long a host may be in each phase."""
 ROLES = Path(__file__).parent / "roles"
@@ -23,6 +28,8 @@ class AnsibleChoice:
     port: int = 22
     key: str = ""
     """File of the private key; empty: what SSH finds by itself."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Files of private keys by name, for machines that name one."""
     host_keys: str = "accept-new"
     """`accept-new` remembers the key of a host that is seen for the first time; `known` refuses it."""
     roles_path: str = ""
@@ -31,9 +38,13 @@ class AnsibleChoice:
     limits_s: Mapping[str, float] = field(default_factory=lambda: dict(LIMITS_S))
 
 
-def inventory(batch: tuple[Host, ...], choice: AnsibleChoice) -> dict[str, Any]:
-    """Return the hosts and how each is reached; an `ssh://` engine says it for its host."""
-    return {"all": {"hosts": {host.id: _reach(host, choice) for host in batch}}}
+def inventory(
+    batch: tuple[Host, ...], choice: AnsibleChoice, reaches: Mapping[str, Reach] | None = None
+) -> dict[str, Any]:
+    """Return the hosts and how each is reached: as its machine was added (`reaches`, by address), else as an `ssh://`
+    engine says, else as configured."""
+    known = reaches or {}
+    return {"all": {"hosts": {host.id: _variables(host, choice, known.get(host.address)) for host in batch}}}
 
 
 def playbook(choice: AnsibleChoice) -> list[dict[str, Any]]:
@@ -62,6 +73,7 @@ def environment(folder: Path, known_hosts: Path, choice: AnsibleChoice) -> dict[
     arguments += [
         "-o ServerAliveInterval=5",
         "-o ServerAliveCountMax=3",
+        "-o HashKnownHosts=no",
         "-o ControlMaster=auto",
         "-o ControlPersist=30s",
     ]
@@ -87,15 +99,25 @@ def phase_of(role: str, task: str) -> str:
     return task.partition(" | ")[0] if role == "dcp_host" else OWN_PHASE
 
 
-def _reach(host: Host, choice: AnsibleChoice) -> dict[str, Any]:
-    url = urlsplit(host.engine)
-    over_ssh = url.scheme == "ssh"
-    reach: dict[str, Any] = {
+def _variables(host: Host, choice: AnsibleChoice, added: Reach | None) -> dict[str, Any]:
+    reach = added or _reach(host, choice)
+    key = SshAccess(choice.keys).key_file(reach.key) or choice.key
+    found: dict[str, Any] = {
         "ansible_host": host.address,
-        "ansible_user": (url.username if over_ssh else None) or choice.user,
-        "ansible_port": (url.port if over_ssh else None) or choice.port,
+        "ansible_user": reach.user,
+        "ansible_port": reach.port,
+        "ansible_become": reach.user != "root",
         "ansible_python_interpreter": "/usr/bin/python3",
         "dcp_host_id": host.id,
         "dcp_site": host.site,
     }
-    return reach | ({"ansible_ssh_private_key_file": choice.key} if choice.key else {})
+    if host.kind is SourceKind.PRIVATE:  # a cloud's image is ours to set up; a machine that was there may serve others
+        found["dcp_existing_engine"] = "keep"
+    return found | ({"ansible_ssh_private_key_file": key} if key else {})
+
+
+def _reach(host: Host, choice: AnsibleChoice) -> Reach:
+    url = urlsplit(host.engine)
+    if url.scheme != "ssh":
+        return Reach(host.address, choice.user, choice.port)
+    return Reach(host.address, url.username or choice.user, url.port or choice.port, key_of(url))

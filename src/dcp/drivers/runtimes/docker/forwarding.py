@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from dcp.drivers.ssh.access import SshAccess
 from dcp.kernel.errors import Unreachable
 
 REMOTE_SOCKET = "/run/docker.sock"
@@ -23,8 +24,9 @@ _POLL_S = 0.02
 class Forwarding:
     """One forwarded socket."""
 
-    def __init__(self, engine: str, folder: Path) -> None:
+    def __init__(self, engine: str, folder: Path, access: SshAccess | None = None) -> None:
         self._engine = engine
+        self._access = access or SshAccess()
         self._url = urlsplit(engine)
         name = hashlib.sha256(f"{engine} {id(self)}".encode()).hexdigest()[:12]
         self._socket = folder / f"{os.getpid()}-{name}.sock"
@@ -38,7 +40,7 @@ class Forwarding:
         self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
-            *ssh_command(self._url, self._socket),
+            *ssh_command(self._url, self._socket, self._access.engine_options(self._url)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -79,7 +81,7 @@ def remove_leftovers(folder: Path) -> None:
             socket.unlink(missing_ok=True)
 
 
-def ssh_command(url: SplitResult, socket: Path) -> tuple[str, ...]:
+def ssh_command(url: SplitResult, socket: Path, access: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the client's command line. A path in the URL is the engine's socket on the host."""
     remote = url.path if url.path not in ("", "/") else REMOTE_SOCKET
     options = {
@@ -95,4 +97,4 @@ def ssh_command(url: SplitResult, socket: Path) -> tuple[str, ...]:
     port = ("-p", str(url.port)) if url.port else ()
     user = f"{url.username}@" if url.username else ""
     flags = [flag for name, value in options.items() for flag in ("-o", f"{name}={value}")]
-    return ("ssh", "-T", *flags, *port, "-L", f"{socket}:{remote}", f"{user}{url.hostname}", "cat")
+    return ("ssh", "-T", *flags, *access, *port, "-L", f"{socket}:{remote}", f"{user}{url.hostname}", "cat")

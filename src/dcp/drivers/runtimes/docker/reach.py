@@ -10,6 +10,7 @@ import aiohttp
 from dcp.drivers.runtimes.docker.api import KEPT_ALIVE_S, EngineApi
 from dcp.drivers.runtimes.docker.choices import TlsChoice
 from dcp.drivers.runtimes.docker.forwarding import Forwarding
+from dcp.drivers.ssh.access import SshAccess
 from dcp.kernel.errors import Unavailable, Unreachable
 
 LOCAL = "http://engine"
@@ -32,7 +33,8 @@ class Way:
 class Ways:
     """Opens ways to engines by their URLs."""
 
-    def __init__(self, tls: TlsChoice | None, calls_at_once: int) -> None:
+    def __init__(self, tls: TlsChoice | None, calls_at_once: int, access: SshAccess | None = None) -> None:
+        self._access = access
         self._context = _tls_context(tls) if tls is not None else None
         self._calls_at_once = calls_at_once
 
@@ -48,7 +50,7 @@ class Ways:
                 connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S, ssl=self._context)
             return Way(EngineApi(engine, connector, f"{scheme}://{url.netloc}", calls_at_once=self._calls_at_once))
         if url.scheme == "ssh":
-            forwarding = Forwarding(engine, sockets)
+            forwarding = Forwarding(engine, sockets, self._access)
             socket = await forwarding.open()
             return Way(self._over_socket(engine, str(socket)), forwarding)
         raise Unreachable(f"{engine}: no way to such an engine", hint="unix://, tcp:// or ssh://")

@@ -17,6 +17,7 @@ from dcp.drivers.runtimes.docker.kept_logs import KeptLogs
 from dcp.drivers.runtimes.docker.reach import Ways
 from dcp.drivers.runtimes.docker.runtime import DockerRuntime
 from dcp.drivers.runtimes.docker.session import Session, Shared
+from dcp.drivers.ssh.access import SshAccess
 from dcp.kernel.clock import Clock
 from dcp.kernel.errors import DcpError, Unavailable, Unreachable
 from dcp.orchestration.services.model import Observation, StartOrder
@@ -30,14 +31,14 @@ SSH_FOLDER = "ssh"
 class DockerRuntimes:
     """`Runtimes` whose hosts run Docker Engine. Made anywhere; used in one event loop."""
 
-    def __init__(self, settings: Choices, directory: Path, clock: Clock) -> None:
+    def __init__(self, settings: Choices, directory: Path, clock: Clock, access: SshAccess | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.owner = settings.owner or _claim_owner(directory)
         self._settings = settings
         self._directory = directory
         self._clock = clock
         self._logs = KeptLogs(directory / "logs")
-        self._ways = Ways(settings.tls, settings.calls_per_host)
+        self._ways = Ways(settings.tls, settings.calls_per_host, access)
         remove_leftovers(directory / SSH_FOLDER)
         self._shared: Shared | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -111,14 +112,14 @@ class DockerRuntimes:
         return runtime
 
 
-def engine_probe(settings: Choices) -> Callable[[str], Awaitable[bool]]:
+def engine_probe(settings: Choices, access: SshAccess | None = None) -> Callable[[str], Awaitable[bool]]:
     """Return what asks whether the engine at a URL answers, within 3 s."""
     found: list[Ways] = []
 
     async def ask(engine: str) -> bool:
         try:
             if not found:
-                found.append(Ways(settings.tls, 1))
+                found.append(Ways(settings.tls, 1, access))
             with tempfile.TemporaryDirectory(prefix="dcp-ssh-") as folder:
                 async with asyncio.timeout(PROBE_S):
                     way = await found[0].open(engine, Path(folder))

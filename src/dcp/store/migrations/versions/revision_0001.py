@@ -139,6 +139,29 @@ def _hosts() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_table(
+        "machines",
+        sa.Column("address", NAME, primary_key=True),
+        sa.Column("ssh_user", NAME, nullable=False),
+        sa.Column("ssh_port", sa.Integer, nullable=False),
+        sa.Column("ssh_key", NAME, nullable=False),
+        sa.Column("engine", NAME, nullable=False),
+        sa.Column("cluster", NAME, nullable=False),
+        sa.Column("host_type", sa.Text, nullable=False),
+        sa.Column("identity", NAME, nullable=False),
+        sa.Column("added_at", SECONDS, nullable=False),
+        sa.Column("host_id", NAME, nullable=False),
+        sa.Column("back_at", SECONDS, nullable=False),
+        sa.Column("leave_by", SECONDS),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "set_aside",
+        sa.Column("source", NAME, primary_key=True),
+        sa.Column("address", NAME, primary_key=True),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+    )
+    op.create_table(
         "initialisations",
         sa.Column("host_id", NAME, primary_key=True),
         sa.Column("state", NAME, nullable=False),
