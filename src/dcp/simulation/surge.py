@@ -41,6 +41,8 @@ CONVERGE_LIMIT_S = 300.0
 """Virtual seconds after the last fault within which everything must be as before the surge."""
 GRACE_S = 2.0
 """What was seen just before an engine fell silent may be written this much later."""
+PARTS = (2000, 2)
+"""Every other seed writes its plans in parts, so that the controller may die between two of them."""
 SERVICE_MS = {"feed": 80.0, "user": 40.0, "card": 40.0}
 
 
@@ -160,7 +162,8 @@ class _Run:
     async def play(self) -> SurgeResult:
         self._clock = LoopClock()
         self._began = self._clock.now()
-        self._world = make_world(application(), settings(), self._rng, SERVICE_MS)
+        limits = replace(settings(), placements_at_once=PARTS[self._seed % len(PARTS)])
+        self._world = make_world(application(), limits, self._rng, SERVICE_MS)
         world = self._world
         world.rates = {"feed": BASE_REQUESTS_PER_S}
         await commands.apply(self._context(Fuse(None)), world.spec)
