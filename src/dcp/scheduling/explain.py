@@ -5,7 +5,7 @@ import numpy as np
 from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.scheduling.filters import RefusalReason, Room, room_for
-from dcp.scheduling.fleet import Flags, Fleet
+from dcp.scheduling.fleet import CPU, MEMORY, Flags, Fleet
 from dcp.scheduling.model import Ask, Refusal, Unplaced
 
 
@@ -26,11 +26,11 @@ def smallest_change(fleet: Fleet, ask: Ask, room: Room) -> str:
     """Return in words the least that would let one more instance fit."""
     refused = room.refusals()
     short = refused[RefusalReason.CPU] | refused[RefusalReason.MEMORY] | refused[RefusalReason.CPU_AND_MEMORY]
-    roomy = (room.by_cpu > 0) & (room.by_memory > 0)
+    roomy = room.roomy()
     if short.any():
         return _more_on_the_closest(fleet, ask, short)
     full = refused[RefusalReason.MAX_PER_HOST] & roomy
-    if full.any() and ask.max_per_host is not None:
+    if full.any() and ask.max_per_host is not None and room.by_count is not None:
         allowed = ask.max_per_host + 1 - int(room.by_count[full].max())
         return f"{allowed} instead of {ask.max_per_host} on one host would let one more fit"
     kept_out = refused[RefusalReason.CONSTRAINT] & roomy
@@ -53,12 +53,11 @@ def describe(resources: Resources) -> str:
 
 def _more_on_the_closest(fleet: Fleet, ask: Ask, short: Flags) -> str:
     """Name the host that misses least, measured against what an instance asks for."""
-    need = ask.resources
-    misses_cpu = np.maximum(need.cpu_millis - fleet.cpu_free, 0) / max(need.cpu_millis, 1)
-    misses_memory = np.maximum(need.memory_bytes - fleet.memory_free, 0) / max(need.memory_bytes, 1)
-    misses = np.where(short, np.maximum(misses_cpu, misses_memory), np.inf)
-    position = int(np.argmin(misses))
-    host, free = fleet.hosts[position], fleet.free(position)
+    need, hosts = ask.resources, np.flatnonzero(short)
+    misses_cpu = np.maximum(need.cpu_millis - fleet.free[CPU, hosts], 0) / max(need.cpu_millis, 1)
+    misses_memory = np.maximum(need.memory_bytes - fleet.free[MEMORY, hosts], 0) / max(need.memory_bytes, 1)
+    position = int(hosts[np.argmin(np.maximum(misses_cpu, misses_memory))])
+    host, free = fleet.hosts[position], fleet.free_on(position)
     missing = Resources(max(0, need.cpu_millis - free.cpu_millis), max(0, need.memory_bytes - free.memory_bytes))
     words = f"{describe(missing)} more on {host.host_id} would let one more fit"
     if need.fits_in(host.total):

@@ -8,17 +8,19 @@ host, filling a host may count for more than evenness.
 
 For instances with an image a part stands beside the spread: a host that has the image need not be waited for. It
 outweighs one instance of the service more or less from the second one on, so that the first ones are still spread.
+
+A score is a function of what stands on the host and of nothing else: not of the way in which it came there. So a batch
+and the same instances one after the other see the same scores.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dcp.scheduling.fleet import Fleet
+from dcp.scheduling.fleet import CPU, MEMORY, Figures, Flags, Fleet
 from dcp.scheduling.model import Ask
+from dcp.scheduling.tally import Numbers, Positions
 
 READY = 1000.0
 PRIVATE = 100.0
@@ -29,82 +31,72 @@ IMAGE = 20.0
 FULL = 1.0
 """For a host that the instance fills to the last; in proportion below."""
 
-Figures = NDArray[np.float64]
-OneOrAll = TypeVar("OneOrAll", float, Figures)
+Index = Positions | slice
 
 
-@dataclass(slots=True)
-class HostScore:
-    """The score of one host for the next instance, kept up to date while instances are put there."""
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of some hosts for instances of one ask. Hosts are named by their index among these."""
 
-    position: int
-    ready: float
-    private: float
-    same: float
-    share: float
-    """Used share of the host once the next instance is there: the mean of processor and memory."""
-    share_of_one: float
-    image: float | None = None
-    """None: the instance has no image to wait for."""
+    hosts: Positions
+    """Their positions in the fleet."""
+    fixed: Mapping[str, Figures]
+    """Parts that stay as they are while instances of the ask are put there."""
+    fixed_sum: Figures
+    same: Figures | None
+    """Instances of the service that are there already; None: there are none anywhere."""
+    spread: float
+    loads: tuple["Load", ...]
 
-    def total(self) -> float:
-        return self.ready + self.private + self._spread() + (self.image or 0.0) + FULL * self.share
+    def parts(self, index: Index, more: Numbers) -> dict[str, Figures]:
+        """Return the parts for one more instance on hosts, once `more` of the ask are there; shapes are broadcast."""
+        fixed = {name: part[index] for name, part in self.fixed.items()}
+        image = {"image": fixed.pop("image")} if "image" in fixed else {}
+        return {**fixed, "spread": self._spread(index, more), **image, "full": self._full(index, more)}
 
-    def parts(self) -> Mapping[str, float]:
-        """Return the parts by name; they add up to the total."""
-        return {
-            "ready": self.ready,
-            "private": self.private,
-            "spread": self._spread(),
-            **({} if self.image is None else {"image": self.image}),
-            "full": FULL * self.share,
-        }
+    def total(self, index: Index, more: Numbers) -> Figures:
+        """Return the sum of the parts."""
+        total: Figures = self.fixed_sum[index] + self._spread(index, more) + self._full(index, more)
+        return total
 
-    def _spread(self) -> float:
-        return _spread(self.same, self.image is not None)
+    def _spread(self, index: Index, more: Numbers) -> Figures:
+        there = more if self.same is None else self.same[index] + more
+        found: Figures = np.divide(self.spread, there + 1)
+        return found
 
-    def add_one(self) -> None:
-        """Count one more instance as put there."""
-        self.same += 1
-        self.share += self.share_of_one
-
-
-def best_hosts(fleet: Fleet, ask: Ask, fits: NDArray[np.int64]) -> list[HostScore]:
-    """Return the scores of the hosts that may get an instance of `ask`, best first; at most `ask.count` of them.
-
-    More are never used: a further host gets its first instance only when it is the best of those that have none.
-    """
-    ready, private = np.where(fleet.ready, READY, 0.0), np.where(fleet.private, PRIVATE, 0.0)
-    same = fleet.same(ask.service).astype(np.float64)
-    share_of_one = _share(fleet, ask.resources.cpu_millis, ask.resources.memory_bytes)
-    share = _share(fleet, fleet.cpu_total - fleet.cpu_free, fleet.memory_total - fleet.memory_free) + share_of_one
-    image = _image(fleet, ask.image) if ask.image else None
-    preferred = ready + private + _spread(same, image is not None) + FULL * share
-    total = np.where(fits > 0, preferred if image is None else preferred + image, -np.inf)
-    best = np.argsort(-total, kind="stable")[: min(ask.count, int(np.count_nonzero(fits > 0)))]
-    return [
-        HostScore(
-            position=position,
-            ready=float(ready[position]),
-            private=float(private[position]),
-            same=float(same[position]),
-            share=float(share[position]),
-            share_of_one=float(share_of_one[position]),
-            image=None if image is None else float(image[position]),
-        )
-        for position in best.tolist()
-    ]
+    def _full(self, index: Index, more: Numbers) -> Figures:
+        """Return the used share of hosts once one more is there: the mean of processor and memory."""
+        shares = [(load.used[index] + (more + 1) * load.one) / load.size[index] for load in self.loads]
+        full: Figures = np.add(*shares) * (FULL / 2)
+        return full
 
 
-def _spread(same: OneOrAll, with_image: bool) -> OneOrAll:
-    return (SPREAD - IMAGE if with_image else SPREAD) / (1.0 + same)
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is used of one resource on some hosts, and what one more instance uses."""
+
+    used: Figures
+    size: Figures
+    one: float
 
 
-def _image(fleet: Fleet, image: str) -> Figures:
-    return np.array([IMAGE if image in host.images else 0.0 for host in fleet.hosts], dtype=np.float64)
+def scores_for(fleet: Fleet, ask: Ask, hosts: Positions) -> Scores:
+    """Return the scores of `hosts`, which ascend, for instances of `ask` on the fleet as it is now."""
+    among: Index = slice(None) if len(hosts) == len(fleet) else hosts
+    fixed = {"ready": _worth(fleet.ready[among], READY), "private": _worth(fleet.private[among], PRIVATE)}
+    if ask.image:
+        fixed["image"] = _worth(fleet.has_image(ask.image)[among], IMAGE)
+    same = fleet.same(ask.service)
+    needs = ((CPU, ask.resources.cpu_millis), (MEMORY, ask.resources.memory_bytes))
+    return Scores(
+        hosts=hosts,
+        fixed=fixed,
+        fixed_sum=np.sum(list(fixed.values()), axis=0),
+        same=None if same is None else same[among].astype(np.float64),
+        spread=SPREAD - IMAGE if ask.image else SPREAD,
+        loads=tuple(Load(fleet.used[one, among], fleet.size[one, among], float(need)) for one, need in needs),
+    )
 
 
-def _share(fleet: Fleet, cpu_millis: int | NDArray[np.int64], memory_bytes: int | NDArray[np.int64]) -> Figures:
-    cpu: Figures = cpu_millis / np.maximum(fleet.cpu_total, 1)
-    memory: Figures = memory_bytes / np.maximum(fleet.memory_total, 1)
-    return (cpu + memory) / 2
+def _worth(flags: Flags, weight: float) -> Figures:
+    return np.multiply(flags, weight, dtype=np.float64)
