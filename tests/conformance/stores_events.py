@@ -83,11 +83,14 @@ async def old_events_are_dropped_and_their_numbers_never_given_again(rig: Rig) -
     many = [Event("s", "r", str(number)) for number in range(10)]
     await rig.database.write(lambda connection: events.append(connection, 1.0, many))
     last = (await rig.database.read(lambda connection: events.newest(connection, 1)))[0].seq
-    assert await rig.database.write(lambda connection: events.prune(connection, 100)) == 0
-    assert await rig.database.write(lambda connection: events.prune(connection, 4)) == 6
+    assert await rig.database.read(lambda connection: events.last_before(connection, 10)) is None
+    edge = await rig.database.read(lambda connection: events.last_before(connection, 4))
+    assert edge is not None
+    dropped = [await rig.database.write(lambda connection: events.prune(connection, edge, 4)) for _ in range(3)]
+    assert dropped == [4, 2, 0]
     kept = await rig.database.read(lambda connection: events.after(connection, 0, 100))
     assert [one.event.words for one in kept] == ["6", "7", "8", "9"]
-    assert await rig.database.write(lambda connection: events.prune(connection, 0)) == 4
+    assert await rig.database.write(lambda connection: events.prune(connection, last, 50)) == 4
     await rig.database.write(note("after"))
     assert (await rig.database.read(lambda connection: events.newest(connection, 1)))[0].seq > last
 

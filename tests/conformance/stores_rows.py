@@ -9,7 +9,6 @@ from stores import Rig, case, make_host, make_instance, make_spec
 
 from dcp.hosts.states import HostState
 from dcp.kernel.errors import NotFound, Stale
-from dcp.kernel.events import Event
 from dcp.kernel.states import IllegalTransition
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.discovery.model import Entry, Published, PublishedChange
@@ -21,7 +20,7 @@ from dcp.orchestration.services.model import GateCondition, Instance, ServiceKey
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.model import Traffic
 from dcp.scheduling.model import Refusal, Unplaced
-from dcp.store import addresses, applications, events, history, hosts, instances, plans, published, samples
+from dcp.store import addresses, applications, history, hosts, instances, plans, published, samples
 from dcp.store.applications import Application
 
 FEED = ServiceKey("shop", "feed")
@@ -285,17 +284,19 @@ async def history_is_forgotten_and_what_lives_is_kept(rig: Rig) -> None:
                 addresses.give(connection, made, AddressRange("", "10.1.0.1", "10.1.0.9"), 5.0)
         for plan in ("plan-0", "plan-1", "plan-2", "plan-3", "plan-4"):
             plans.add(connection, ApplicationPlan(plan, "shop", 10.0, Policy.GATED, ()), ())
-        events.append(connection, 10.0, [Event("a", "b", str(n)) for n in range(20)])
 
     await rig.database.write(fill)
-    gone = await rig.database.write(lambda connection: history.forget(connection, 50.0, 5))
-    assert gone == history.Forgotten(instances=1, plans=2, events=15)
+    assert await rig.database.write(lambda connection: history.forget_instances(connection, 50.0, 1)) == 1
+    assert await rig.database.write(lambda connection: history.forget_instances(connection, 50.0, 1)) == 0
+    over = await rig.database.read(lambda connection: history.plans_over(connection, 50.0))
+    assert sorted(over) == ["plan-0", "plan-1"]
+    assert await rig.database.write(lambda connection: history.forget_plans(connection, over)) == 2
+    assert await rig.database.read(lambda connection: history.plans_over(connection, 50.0)) == ()
+    assert await rig.database.write(lambda connection: history.forget_plans(connection, over)) == 0
     left = await rig.database.read(lambda connection: {one.id for one in instances.recent(connection, 0.0)})
     assert left == {"new", "live", "holds"}
     assert await rig.database.read(lambda connection: plans.find(connection, "plan-1")) is None
     assert await rig.database.read(lambda connection: plans.find(connection, "plan-4")) is not None
-    again = await rig.database.write(lambda connection: history.forget(connection, 50.0, 5))
-    assert again == history.Forgotten(0, 0, 0)
 
 
 @case

@@ -11,11 +11,12 @@ import asyncio
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
+from dcp.engine.forgetting import forget_history
 from dcp.kernel.errors import DriverError, Unreachable
 from dcp.kernel.events import Event
 from dcp.orchestration.services.model import Observation, ServiceKey
 from dcp.orchestration.services.ports import Runtime
-from dcp.store import applications, events, history, instances, warming
+from dcp.store import applications, events, instances, warming
 from dcp.store.leases import Lease
 
 SUBJECT = "runtime"
@@ -60,12 +61,11 @@ class CollectorWorker:
         return frozenset(found)
 
     async def _forget_history(self, lease: Lease) -> None:
-        now, settings = self._context.clock.now(), self._context.settings
+        now = self._context.clock.now()
         if now < self._forget_at:
             return
         self._forget_at = now + FORGET_EVERY_S
-        before = now - settings.keep_history_s
-        gone = await self._context.write_under(lease, lambda c: history.forget(c, before, settings.keep_events))
+        gone = await forget_history(self._context, lease)
         log.info("history forgotten", instances=gone.instances, plans=gone.plans, events=gone.events)
 
     async def _list(self, host_id: str, runtime: Runtime) -> tuple[Runtime, tuple[Observation, ...]]:

@@ -21,6 +21,9 @@ _COLUMNS = ("at", "subject", "reason", "words", "before", "after", "numbers")
 _AFTER = select(events).where(events.c.seq > bindparam("last")).order_by(events.c.seq).limit(bindparam("limit"))
 _NEWEST = select(events).order_by(events.c.seq.desc()).limit(bindparam("limit"))
 _NEWEST_OF_SUBJECT = _NEWEST.where(events.c.subject == bindparam("about"))
+_LAST_BEFORE = select(events.c.seq).order_by(events.c.seq.desc()).offset(bindparam("keep")).limit(1)
+_OLDEST = select(events.c.seq).where(events.c.seq <= bindparam("last")).order_by(events.c.seq).limit(bindparam("limit"))
+_PRUNE = delete(events).where(events.c.seq.in_(_OLDEST))
 _COUNT = select(func.count()).select_from(events)
 _ALL_IN_PAGES = select(events).order_by(events.c.seq).execution_options(yield_per=1000)
 
@@ -64,10 +67,14 @@ def of_subject(connection: Connection, subject: str, limit: int) -> tuple[Logged
     return tuple(_logged(row) for row in reversed(rows))
 
 
-def prune(connection: Connection, keep: int) -> int:
-    """Drop all but the last `keep` events; return how many were dropped. Numbers are not given again."""
-    edge = select(events.c.seq).order_by(events.c.seq.desc()).offset(keep).limit(1).scalar_subquery()
-    return connection.execute(delete(events).where(events.c.seq <= edge)).rowcount
+def last_before(connection: Connection, keep: int) -> int | None:
+    """Return the number of the last event before the newest `keep`; None if there is none."""
+    return connection.execute(_LAST_BEFORE, {"keep": keep}).scalar_one_or_none()
+
+
+def prune(connection: Connection, last: int, limit: int) -> int:
+    """Drop the oldest events up to number `last`, up to `limit`; return how many. Numbers are not given again."""
+    return connection.execute(_PRUNE, {"last": last, "limit": limit}).rowcount
 
 
 def count(connection: Connection) -> int:

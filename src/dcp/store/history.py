@@ -1,37 +1,49 @@
 """What is over and may be forgotten: ended instances, plans that nothing refers to, old events.
 
 Hosts stay: they are the ledger of what was paid for. Nothing that lives, and no address that may still be in use, is
-touched.
+touched. What takes a look at a whole table is asked in a read; what is written is a few rows at a time.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
 
-from sqlalchemy import Connection, and_, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
-from dcp.store import events, spans
+from dcp.store import spans
 from dcp.store.tables import addresses, instances, plans
 
+_OVER = (
+    select(instances.c.id)
+    .where(
+        instances.c.ended_at < bindparam("before"),
+        instances.c.id.not_in(select(addresses.c.instance_id)),
+    )
+    .limit(bindparam("limit"))
+)
+_FORGET_INSTANCES = delete(instances).where(instances.c.id.in_(_OVER))
+_referred = select(instances.c.plan_id).distinct().subquery()  # joined: PostgreSQL would go through it for each plan
+_UNREFERRED = (
+    select(plans.c.id)
+    .outerjoin(_referred, _referred.c.plan_id == plans.c.id)
+    .where(plans.c.at < bindparam("before"), _referred.c.plan_id.is_(None))
+)
+_FORGET_PLANS = delete(plans).where(plans.c.id.in_(bindparam("some", expanding=True)))
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """How many rows were dropped."""
 
-    instances: int
-    plans: int
-    events: int
+def forget_instances(connection: Connection, before: float, limit: int) -> int:
+    """Drop up to `limit` instances that ended before `before`; return how many. Fewer than `limit`: none is left.
 
-
-def forget(connection: Connection, before: float, keep_events: int) -> Forgotten:
-    """Drop what ended before `before`, and all but the last `keep_events` events. Doing it again drops nothing.
-
-    Instances stay until what their hosts cost was entered: it is shared among them.
+    They stay until what their hosts cost was entered: it is shared among them.
     """
     accrued_ms = spans.accrued_until(connection)
     before = before if accrued_ms is None else min(before, accrued_ms / 1000)
-    holds_address = select(addresses.c.instance_id)
-    ended = connection.execute(
-        delete(instances).where(and_(instances.c.ended_at < before, instances.c.id.not_in(holds_address)))
-    ).rowcount
-    referred = select(instances.c.plan_id).distinct()
-    planned = connection.execute(delete(plans).where(and_(plans.c.at < before, plans.c.id.not_in(referred)))).rowcount
-    return Forgotten(ended, planned, events.prune(connection, keep_events))
+    return connection.execute(_FORGET_INSTANCES, {"before": before, "limit": limit}).rowcount
+
+
+def plans_over(connection: Connection, before: float) -> tuple[str, ...]:
+    """Return plans from before `before` that no instance was placed by. None of them can come to have any again."""
+    return tuple(connection.execute(_UNREFERRED, {"before": before}).scalars())
+
+
+def forget_plans(connection: Connection, ids: Collection[str]) -> int:
+    """Drop these plans; return how many there were."""
+    return connection.execute(_FORGET_PLANS, {"some": list(ids)}).rowcount if ids else 0

@@ -42,7 +42,7 @@ def make_context(database: Database, name: str = "one", at_once: int = 2000) -> 
     )
 
 
-def ready_hosts(cpus: Iterable[int]) -> tuple[Host, ...]:
+def ready_hosts(cpus: Iterable[int], at: float) -> tuple[Host, ...]:
     """Return hosts `rack-1`, …, with so many thousandths of a processor each."""
     return tuple(
         Host(
@@ -51,7 +51,8 @@ def ready_hosts(cpus: Iterable[int]) -> tuple[Host, ...]:
             SourceKind.PRIVATE,
             HostType(f"of-{cpu_millis}", Resources(cpu_millis, 64 << 30)),
             HostState.READY,
-            requested_at=1.0,
+            requested_at=at,
+            changed_at=at,
         )
         for number, cpu_millis in enumerate(cpus, 1)
     )
@@ -99,7 +100,7 @@ async def controller_of(context: Context, spec: ApplicationSpec) -> Controller:
 
 
 async def add_hosts(database: Database, cpus: Iterable[int]) -> tuple[Host, ...]:
-    added = ready_hosts(cpus)
+    added = ready_hosts(cpus, SystemClock().now())
     await database.write(lambda c: hosts.add(c, added))
     return added
 

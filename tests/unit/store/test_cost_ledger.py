@@ -139,12 +139,12 @@ def test_a_service_pays_for_what_it_holds(ledger: Ledger) -> None:
 def test_instances_stay_until_their_hosts_are_entered(ledger: Ledger) -> None:
     ledger.host()
     ledger.instance(100, ended=300)
-    ledger.write(lambda c: history.forget(c, START + 9000, 10))
+    ledger.write(lambda c: history.forget_instances(c, START + 9000, 10))
     ledger.enter(200)
-    ledger.write(lambda c: history.forget(c, START + 9000, 10))
+    ledger.write(lambda c: history.forget_instances(c, START + 9000, 10))
     ledger.enter(1000)
     assert ledger.totals("service")["shop/feed",].host_ms == 100_000
-    ledger.write(lambda c: history.forget(c, START + 9000, 10))
+    ledger.write(lambda c: history.forget_instances(c, START + 9000, 10))
     assert asyncio.run(ledger.database.read(lambda c: instances.find(c, "feed-1"))) is None
 
 
