@@ -1,6 +1,8 @@
 """Cases of transactions: group commit, what readers see, errors, cancelling and closing."""
 
 import asyncio
+import math
+import time
 
 import pytest
 from sqlalchemy import Connection, Engine, event, insert
@@ -9,6 +11,7 @@ from stores import Latch, Rig, case, make_host, note, noted, shared_case
 
 from dcp.kernel.errors import Stale, Unavailable
 from dcp.store import events, hosts
+from dcp.store.database import ThreadedDatabase
 from dcp.store.tables import counters
 
 
@@ -80,6 +83,8 @@ async def a_group_commits_together_and_its_failures_undo_only_themselves(rig: Ri
         note("never")(connection)
         hosts.add(connection, [make_host("rack-1")])
 
+    assert isinstance(rig.database, ThreadedDatabase)
+    rig.database.group_limit_s = math.inf  # however slow this machine is now
     await rig.database.write(lambda connection: hosts.add(connection, [make_host("rack-1")]))
     event.listen(Engine, "commit", count)
     try:
@@ -97,6 +102,30 @@ async def a_group_commits_together_and_its_failures_undo_only_themselves(rig: Ri
     kinds = [type(outcome) for outcome in outcomes]
     assert kinds == [type(None), ValueError, type(None), Stale, type(None), RuntimeError, GeneratorExit, type(None)]
     assert await rig.database.read(noted) == ["1", "2", "3", "4"]
+
+
+@shared_case
+async def a_group_that_takes_long_is_committed_in_pieces(rig: Rig) -> None:
+    """So that neither its own first writer nor another controller waits for all of it."""
+    latch, commits = Latch(), 0
+
+    def count(_: Connection) -> None:
+        nonlocal commits
+        commits += 1
+
+    assert isinstance(rig.database, ThreadedDatabase)
+    rig.database.group_limit_s = 0.01
+    event.listen(Engine, "commit", count)
+    try:
+        blocked = asyncio.create_task(rig.database.write(latch.wait))
+        await asyncio.to_thread(latch.reached.wait)
+        slow = [asyncio.create_task(rig.database.write(lambda _: time.sleep(0.02))) for _ in range(4)]
+        await asyncio.sleep(0)
+        latch.released.set()
+        await asyncio.gather(blocked, *slow)
+    finally:
+        event.remove(Engine, "commit", count)
+    assert commits == 5
 
 
 def _stops(_: Connection) -> None:

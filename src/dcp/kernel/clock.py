@@ -9,6 +9,11 @@ import time
 from typing import Protocol
 
 
+def stopwatch_s() -> float:
+    """Return seconds that only rise, for how long work of this process takes; no decision is made from them."""
+    return time.monotonic()
+
+
 class Clock(Protocol):
     """Seconds since the epoch, and a way to wait."""
 

@@ -23,7 +23,9 @@ from dcp.store.tables import metadata
 
 T = TypeVar("T")
 GROUP_LIMIT = 256
-"""Writes committed together at most; bounds how long the first of a group waits."""
+"""Writes committed together at most."""
+GROUP_LIMIT_S = 0.25
+"""After this long a group is committed with what it has: bounds how long the first of it and other controllers wait."""
 CLOSE_LIMIT_S = 10.0
 """How long closing waits for writes under way, and as long again for reads."""
 
@@ -77,6 +79,7 @@ class ThreadedDatabase:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.group_limit_s = GROUP_LIMIT_S
         self._reads = Jobs(consumers=READERS)
         self._writes = Jobs(consumers=1)
         self._threads = [
@@ -121,22 +124,24 @@ class ThreadedDatabase:
 
     def _write_loop(self) -> None:
         while group := self._writes.take(GROUP_LIMIT):
-            self._commit(group)
+            while group:
+                group = group[self._commit(group) :]
 
-    def _commit(self, group: list[Job]) -> None:
+    def _commit(self, group: list[Job]) -> int:
+        """Commit what can be done within `group_limit_s`, at least one; return how many."""
         try:
             with writing(self._engine) as connection:
-                outcomes = run_group(connection, [job.work for job in group])
+                outcomes = run_group(connection, [job.work for job in group], self.group_limit_s)
         except Exception as error:
             for job in group:
                 job.fail(lost(error))
-            return
-        for job, (result, failure) in zip(group, outcomes, strict=True):
+            return len(group)
+        for job, (result, failure) in zip(group, outcomes, strict=False):
             if failure is None:
                 job.succeed(result)
             else:
                 job.fail(failure)
-        group.clear()  # the loop waits with it in hand: let results go
+        return len(outcomes)
 
 
 class InlineDatabase:

@@ -1,11 +1,13 @@
 """A group of writes in one transaction, each behind a savepoint: one that fails undoes only itself."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
+from dcp.kernel.clock import stopwatch_s
 from dcp.store.faults import translated
 
 Outcome = tuple[Any, BaseException | None]
@@ -19,12 +21,20 @@ _NEXT = {
 }
 
 
-def run_group(connection: Connection, works: Sequence[Callable[[Connection], Any]]) -> list[Outcome]:
-    """Run the writes in order and return their outcomes. Raises only where the whole transaction is lost."""
+def run_group(
+    connection: Connection, works: Sequence[Callable[[Connection], Any]], limit_s: float = math.inf
+) -> list[Outcome]:
+    """Run the writes in order and return their outcomes. Raises only where the whole transaction is lost.
+
+    After `limit_s` no further write is begun: there are as many outcomes as were run, at least one.
+    """
     step = _NEXT[connection.dialect.name]
     outcomes: list[Outcome] = []
+    end_at = stopwatch_s() + limit_s
     connection.exec_driver_sql(_SAVE)
     for work in works:
+        if outcomes and stopwatch_s() > end_at:
+            break
         try:
             result = work(connection)
         except BaseException as error:
