@@ -1,0 +1,80 @@
+"""Clusters under quotas and caps: every bound holds, is reached in some seeds, and a broken planner is caught."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dcp.engine import application
+from dcp.hosts.clusters import UNBOUNDED, Allowance
+from dcp.hosts.model import Offer, SourceKind
+from dcp.simulation.clusters import ClustersResult, simulate_clusters
+
+SEEDS = range(1, 9)
+
+
+@pytest.fixture(scope="module")
+def results() -> list[ClustersResult]:
+    return [simulate_clusters(seed) for seed in SEEDS]
+
+
+def test_every_bound_holds(results: list[ClustersResult]):
+    assert [(one.seed, one.violation) for one in results if one.violation] == []
+    assert all(one.checks > 300 and one.deaths for one in results)
+
+
+def test_bounds_are_reached_and_said(results: list[ClustersResult]):
+    assert sum(1 for one in results if one.refused) > len(results) / 2
+    assert any(dict(one.peak_usd_per_hour)["news"] >= 0.25 for one in results)
+
+
+def test_the_same_seed_gives_the_same_run(results: list[ClustersResult]):
+    assert simulate_clusters(SEEDS[0]) == results[0]
+
+
+def no_allowance(*_: object) -> Allowance:
+    return UNBOUNDED
+
+
+def first_the_cloud(cluster: str, offers: object, access: object) -> tuple[Offer, ...]:
+    """Hide private hosts from everybody but at the start."""
+    return tuple(one for one in OPEN_TO(cluster, offers, access) if one.kind is SourceKind.CLOUD)
+
+
+OPEN_TO = application.open_to
+
+
+def is_caught(*words: str) -> bool:
+    """Return whether one of the seeds ends with one of these violations."""
+    violations = (simulate_clusters(seed).violation for seed in SEEDS)
+    return any(part in violation for violation in violations for part in words)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "words"),
+    [
+        ("_allowance", no_allowance, ("its quota is", "its cap is")),
+        ("open_to", first_the_cloud, ("has a host free",)),
+    ],
+)
+def test_a_planner_without_the_rule_is_caught(
+    monkeypatch: pytest.MonkeyPatch, name: str, broken: Callable[..., object], words: tuple[str, ...]
+):
+    monkeypatch.setattr(application, name, broken)
+    assert is_caught(*words)
+
+
+def test_hosts_shared_by_mistake_are_caught(monkeypatch: pytest.MonkeyPatch):
+    """A plan that forgets whose a host is puts its instances onto those of others."""
+    load = application.load
+
+    async def careless(context, name):
+        loaded = await load(context, name)
+        if loaded is None:
+            return None
+        own = loaded.snapshot.spec.cluster
+        hosts = tuple(replace(host, cluster=own) for host in loaded.snapshot.hosts)
+        return replace(loaded, snapshot=replace(loaded.snapshot, hosts=hosts))
+
+    monkeypatch.setattr(application, "load", careless)
+    assert is_caught("stands on a host of")
