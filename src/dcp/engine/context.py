@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from dcp.engine.images.sites import ImageSites
 from dcp.engine.registry.tokens import TokenServer
 from dcp.engine.settings import EngineSettings
+from dcp.engine.sources.fleet import Fleets
 from dcp.engine.wakes import Wakes
 from dcp.engine.warming.parts import WarmingParts
 from dcp.hosts.adding.ports import AddingParts
@@ -57,6 +58,7 @@ class Context:
     spares: SpareSettings | None = None
     """Hosts beyond those wanted, because some fail and some are late; None: each instance waits for its own host."""
     wakes: Wakes = field(default_factory=Wakes)
+    fleets: Fleets = field(default_factory=Fleets)
     unexpected: deque[Exception] = field(default_factory=lambda: deque(maxlen=100))
     """Errors of workers that are no DcpError: faults in our code, newest last."""
 

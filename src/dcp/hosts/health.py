@@ -48,9 +48,10 @@ def look_at_health(view: SourceView) -> Health:
     used = [host for host in view.hosts if host.state in IN_USE or host.state == HostState.LOST]
     bad = sum(1 for host in used if host.state == HostState.LOST or _looks_bad(host, view))
     cordoned = sum(1 for host in used if host.state == HostState.CORDONED and host.reason == SUSPECT)
-    room = max(1, int(SUSPECT_SHARE * len(used))) - cordoned
+    total = len(used) + view.at_rest
+    room = max(1, int(SUSPECT_SHARE * total)) - cordoned
     suspects = [host.id for host in used if host.state == HostState.READY and host.id in view.suspects]
-    return Health(bad, len(used), view, frozenset(suspects[: max(0, room)]))
+    return Health(bad, total, view, frozenset(suspects[: max(0, room)]))
 
 
 def lost(host: Host, seen: SourceHost | None, health: Health) -> HostStep | None:

@@ -34,7 +34,7 @@ class SourceView:
 
     now: float
     hosts: tuple[Host, ...]
-    """The ledger's hosts of this source that were not given back."""
+    """The ledger's hosts of this source that were not given back, without those at rest (`rest`)."""
     listed: tuple[SourceHost, ...]
     live_instances: Mapping[str, int]
     """Instances on each host that hold resources there."""
@@ -61,6 +61,8 @@ class SourceView:
     strangers_since: Mapping[str, float] = field(default_factory=dict)
     """Machines of ours that the source lists and the ledger does not know, and since when."""
     leak_grace_s: float = 60.0
+    at_rest: int = 0
+    """Further hosts of this source that are in use, look well, and for which there is nothing to decide."""
 
 
 def is_there(seen: SourceHost | None) -> bool:

@@ -49,7 +49,9 @@ _SERVING = (
 _UNENDED_AMONG = select(_columns.id).where(_columns.id.in_(bindparam("ids", expanding=True)), _unended)
 _VERSIONS_AMONG = select(_columns.id, _columns.version).where(_columns.id.in_(bindparam("ids", expanding=True)))
 _LAST_ENDS = (
-    select(_columns.host_id, func.max(_columns.ended_at).label("at")).where(_ended_since).group_by(_columns.host_id)
+    select(_columns.host_id, func.max(_columns.ended_at).label("at"))
+    .where(_columns.host_id.in_(bindparam("ids", expanding=True)), _ended_since)
+    .group_by(_columns.host_id)
 )
 _RECENT = select(instances).where(or_(_unended, _ended_since)).order_by(*_by_creation)
 _SERVICES = select(_columns.application, _columns.service).where(_unended).distinct()
@@ -163,9 +165,13 @@ def unended_among(connection: Connection, ids: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def last_end_by_host(connection: Connection, since: float) -> dict[str, float]:
-    """Return, for every host on which an instance ended after `since`, when the last one did."""
-    return {row.host_id: float(row.at) for row in connection.execute(_LAST_ENDS, {"since": since})}
+def last_end_by_host(connection: Connection, since: float, host_ids: Iterable[str]) -> dict[str, float]:
+    """Return, for each of these hosts on which an instance ended after `since`, when the last one did."""
+    asked, found = tuple(host_ids), dict[str, float]()
+    for start in range(0, len(asked), _IDS_AT_ONCE):
+        some = {"since": since, "ids": asked[start : start + _IDS_AT_ONCE]}
+        found.update((row.host_id, float(row.at)) for row in connection.execute(_LAST_ENDS, some))
+    return found
 
 
 def recent(connection: Connection, since: float) -> tuple[Instance, ...]:

@@ -1,9 +1,11 @@
 """The worker of one source of hosts: list it, read the ledger, decide every host's next step, write, call, write.
 
-What is about to be asked is written first, in one transaction; then the calls are made side by side; then all their
-answers are written in one more. A crash in between is mended by the next look: hosts in `creating` without an answer
-are asked for again by the same call.
+What is about to be asked is written first, in one transaction; then the calls are made, beside the looks that follow;
+what was answered by the next look is written in one more. A crash in between is mended by the next look: hosts in
+`creating` without an answer are asked for again by the same call.
 """
+
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -18,16 +20,18 @@ from dcp.hosts.decide import SourceDecision, decide_hosts
 from dcp.hosts.model import Host, Offer, SourceHost, SourceKind
 from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
-from dcp.hosts.states import HostState
+from dcp.hosts.states import COMING, HostState
 from dcp.hosts.steps import HostStep
 from dcp.kernel.errors import DriverError, OutOfStock, Rejected, Throttled
 from dcp.kernel.events import Event
+from dcp.orchestration.services.model import Instance, ServiceKey
 from dcp.store import events, machines, refusals
 from dcp.store.leases import Lease
 
-SETTLED = frozenset({HostState.READY, HostState.CORDONED, HostState.INITIALISING, HostState.STOPPED})
-"""States that last: a source whose hosts are all in one of them is looked at less often."""
-
+ON_ITS_WAY = COMING | {HostState.STOPPING, HostState.STOPPED}
+"""States in which a host makes no difference to anybody yet, or any more."""
+ANSWER_AT_ONCE_S = 0.05
+"""An answer that comes so soon is written in the same look: many a source has no network in between."""
 PRIVATE_MEMORY_S = 5.0
 """A private source says what is free, so a refusal is only the race of two plans; no cloud host is bought for long."""
 
@@ -40,7 +44,8 @@ class SourceWorker:
         self._context = context
         self._source = source
         self._looker = Looker(context, source)
-        self._caller = Caller(source, context.settings.parallel_calls)
+        self._caller = Caller(source, context.settings.parallel_calls, lambda: context.wakes.wake(self.subject))
+        self._held: Mapping[str, Mapping[str, Instance]] = {}
         self._silent = False
         self._listed_at = float("-inf")
         self._doubted = False
@@ -48,7 +53,8 @@ class SourceWorker:
         self._collected_at: dict[str, float] = {}
 
     async def step(self, lease: Lease) -> float:
-        """List, decide, write, call and write the answers once; return seconds until the next look."""
+        """Write answers, list, decide, write and begin calls once; return seconds until the next look."""
+        await self._write_answers(lease, await self._caller.collect())
         too_early_s = self._listed_at + self._source.limits.list_every_s - self._context.clock.now()
         if too_early_s > 0:
             return too_early_s
@@ -56,23 +62,38 @@ class SourceWorker:
         listed = await self._listing(lease)
         if listed is None:
             return self._context.settings.poll_s
-        look = await self._looker.look(listed)
+        look = await self._looker.look(listed, self._caller.tokens)
+        self._held = look.fleet.held
         decision = decide_hosts(look.view)
         asking = decide_asking(await self._asking_view(look, decision))
         written = await self._write(lease, (*decision.steps, *asking), self._async_refusals(decision))
-        calls = Round(
-            create=(*repeated_calls(look.members, look.listed), *new_calls(filter(_is_asked, written))),
-            delete=(*decision.delete, *_now_in(written, HostState.RELEASING)),
-            collect=await self._report(lease, look, decision),
-            stop=(*decision.stop, *_now_in(written, HostState.STOPPING)),
-            start=(*decision.start, *_now_in(written, HostState.STARTING)),
+        self._caller.begin(
+            Round(
+                create=(*repeated_calls(look.members, look.listed), *new_calls(filter(_is_asked, written))),
+                delete=(*decision.delete, *_now_in(written, HostState.RELEASING)),
+                collect=await self._report(lease, look, decision),
+                stop=(*decision.stop, *_now_in(written, HostState.STOPPING)),
+                start=(*decision.start, *_now_in(written, HostState.STARTING)),
+            )
         )
-        await self._write_answers(lease, await self._caller.call(calls))
-        if written:
-            self._context.wakes.wake_kind("service")
-            self._context.wakes.wake_kind("application")
-        busy = bool(written or look.view.strangers_since or _under_way(look.view.hosts))
+        await self._write_answers(lease, await self._caller.collect(ANSWER_AT_ONCE_S))
+        busy = bool(written or look.view.strangers_since or look.under_way or self._caller.hosts)
         return self._context.settings.busy_poll_s if busy else self._context.settings.poll_s
+
+    async def close(self) -> None:
+        """Cancel the calls under way."""
+        await self._caller.close()
+
+    def _tell(self, written: tuple[Host, ...]) -> None:
+        """Wake those to whom it matters: services with instances there, applications that may use or lack a host.
+
+        How far a host is on its way matters to nobody before it is ready, and then to those who wait for it.
+        """
+        wakes, came = self._context.wakes, [host for host in written if host.state not in ON_ITS_WAY]
+        for key in {_service_of(one) for host in came for one in self._held.get(host.id, {}).values()}:
+            wakes.wake(f"service/{key}")
+        if any(host.state is not HostState.READY or host.id not in self._held for host in came):
+            wakes.wake_kind("application")
 
     async def _listing(self, lease: Lease) -> tuple[SourceHost, ...] | None:
         """A failed listing changes nothing: without it no host is lost and none is collected."""
@@ -132,7 +153,9 @@ class SourceWorker:
                 events.append(connection, now, [event_of(one) for one in aside])
             return written
 
-        return await self._context.write_under(lease, work)
+        written = await self._context.write_under(lease, work)
+        self._tell(written)
+        return written
 
     def _async_refusals(self, decision: SourceDecision) -> tuple[Refused, ...]:
         """What a source accepted first and refused later is remembered too."""
@@ -173,8 +196,6 @@ class SourceWorker:
             *remembered(self._source.name, out, now, self._times()),
         )
         await self._write(lease, tuple(steps), memory)
-        if any(step.after == HostState.FAILED for step in steps):
-            self._context.wakes.wake_kind("service")
         for host_id, refusal in answers.collected:
             if refusal is not None:
                 log.warning("collecting failed", host=host_id, error=str(refusal))
@@ -213,5 +234,5 @@ def _now_in(written: tuple[Host, ...], state: HostState) -> tuple[Host, ...]:
     return tuple(host for host in written if host.state == state)
 
 
-def _under_way(ledger: tuple[Host, ...]) -> bool:
-    return any(host.state not in SETTLED for host in ledger)
+def _service_of(instance: Instance) -> ServiceKey:
+    return ServiceKey(instance.application, instance.service)

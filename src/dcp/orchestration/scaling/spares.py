@@ -13,8 +13,6 @@ from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Host, Offer, SourceKind
 from dcp.hosts.states import HostState
 from dcp.orchestration.scaling.filling import fill_new_hosts
-from dcp.orchestration.services.model import Instance
-from dcp.orchestration.services.states import LIVE
 from dcp.scheduling.model import Ask
 
 WAVE_S = 1800.0
@@ -78,16 +76,24 @@ def ask_for_spares(
 
 
 def late_spares(
-    hosts: Iterable[Host], instances: Iterable[Instance], keep: Collection[str] = ()
+    hosts: Iterable[Host], empty: Iterable[Host], taken: Collection[str], keep: Collection[str] = ()
 ) -> tuple[tuple[Host, str], ...]:
-    """Return cloud hosts that are still coming, have nothing on them, and that nobody waits for any more."""
-    taken = {one.host_id for one in instances if one.state in LIVE}
-    coming = [host for host in hosts if host.state in WATCHED_STATES and host.kind is SourceKind.CLOUD]
-    waiting = {host.cluster for host in coming if host.id in taken}
+    """Return cloud hosts that are still coming, have nothing on them, and that nobody waits for any more.
+
+    `empty` are those of `hosts` that are not among the `taken`.
+    """
+    late = [host for host in empty if _is_coming(host) and host.id not in keep]
+    waiting = {
+        cluster
+        for cluster in {host.cluster for host in late}
+        if any(host.cluster == cluster and host.id in taken and _is_coming(host) for host in hosts)
+    }
     words = "it is not ready yet, and enough others are"
-    return tuple(
-        (host, words) for host in coming if host.id not in taken and host.id not in keep and host.cluster not in waiting
-    )
+    return tuple((host, words) for host in late if host.cluster not in waiting)
+
+
+def _is_coming(host: Host) -> bool:
+    return host.state in WATCHED_STATES and host.kind is SourceKind.CLOUD
 
 
 def _at_most(offer: Offer, count: int) -> Offer:

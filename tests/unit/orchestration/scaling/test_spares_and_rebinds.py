@@ -48,11 +48,9 @@ def test_late_hosts_go_back_once_nobody_waits_for_any() -> None:
     spare, busy = host("spare"), host("busy")
     ready = host("ready", HostState.READY)
     own = host("own", kind=SourceKind.PRIVATE)
-    waiting = [instance("web-1", "busy")]
-    assert late_spares((spare, busy, ready, own), waiting) == ()
-    served = [instance("web-1", "ready", InstanceState.SERVING)]
-    assert [one.id for one, _ in late_spares((spare, ready, own), served)] == ["spare"]
-    assert late_spares((spare, ready), served, keep={"spare"}) == ()
+    assert late_spares((spare, busy, ready, own), (spare, ready, own), {"busy"}) == ()
+    assert [one.id for one, _ in late_spares((spare, ready, own), (spare, own), {"ready"})] == ["spare"]
+    assert late_spares((spare, ready), (spare,), {"ready"}, keep={"spare"}) == ()
 
 
 def test_what_waits_goes_to_a_ready_host_with_room_only() -> None:
