@@ -218,7 +218,8 @@ async def instances_answer_what_is_asked_of_them(rig: Rig) -> None:
     assert await read(lambda connection: instances.serving_counts(connection, "shop")) == {"feed": 1}
     assert await read(lambda connection: instances.failures_since(connection, "shop", 29.0)) == (failed,)
     assert await read(lambda connection: instances.failures_since(connection, "shop", 30.0)) == ()
-    assert await read(lambda connection: instances.last_end_by_host(connection, 0.0, ["rack-1", "rack-9"])) == {"rack-1": 40.0}
+    ends = await read(lambda connection: instances.last_end_by_host(connection, 0.0, ["rack-1", "rack-9"]))
+    assert ends == {"rack-1": 40.0}
     assert await read(lambda connection: instances.recent(connection, 35.0)) == (told, serving, other, stopped)
     assert await read(instances.services_with_live) == {FEED, ServiceKey("other", "feed")}
     assert await read(lambda connection: instances.find(connection, "feed-9")) is None

@@ -5,16 +5,19 @@ else. A finished check wakes the service's worker.
 """
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Set
 from functools import partial
 
 from dcp.engine.context import Context, log
 from dcp.kernel.errors import DriverError, Unreachable
-from dcp.orchestration.services.decide import Health, is_due
+from dcp.orchestration.services.decide import Health
 from dcp.orchestration.services.model import HealthCheck, Instance, Observation, ServiceSpec
 from dcp.orchestration.services.states import InstanceState
 
 CHECKED = frozenset({InstanceState.STARTING, InstanceState.HELD, InstanceState.SERVING})
+INTERVAL_S = 1.0
+"""Between checks of an instance whose service says nothing of them."""
 FIRST_CHECKS_S = 0.2
 """Until an instance was healthy once it is checked this often, however long its interval: it is waited for."""
 
@@ -26,6 +29,7 @@ class HealthChecks:
         self._context = context
         self._subject = subject
         self._results: dict[str, Health] = {}
+        self._doubtful: set[str] = set()
         self._checked_at: dict[str, float] = {}
         self._counted_at: dict[str, float] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -34,10 +38,26 @@ class HealthChecks:
         """Return what the last check said; None before the first."""
         return self._results.get(instance_id)
 
+    @property
+    def doubtful(self) -> Set[str]:
+        """Return the instances whose last check failed."""
+        return self._doubtful
+
+    def due_at(self, instance: Instance, check: HealthCheck | None) -> float:
+        """Return when the next check of the instance is to begin; never, while one is under way."""
+        if instance.id in self._running:
+            return math.inf
+        last_at, before = self._checked_at.get(instance.id), self._results.get(instance.id)
+        if last_at is None:
+            return -math.inf
+        waited_for = before is None or (not before.healthy and instance.state == InstanceState.STARTING)
+        return last_at + (FIRST_CHECKS_S if waited_for else _interval_s(check))
+
     def forget(self, instance_id: str) -> None:
         """Drop what is known of an ended instance."""
         for known in (self._results, self._checked_at, self._counted_at):
             known.pop(instance_id, None)
+        self._doubtful.discard(instance_id)
         if task := self._running.pop(instance_id, None):
             task.cancel()
 
@@ -48,12 +68,13 @@ class HealthChecks:
         observations: Mapping[str, Observation | None],
     ) -> None:
         """Begin every check that is due and not under way."""
+        now = self._context.clock.now()
         for instance in own:
             seen = observations.get(instance.id)
-            if instance.state not in CHECKED or seen is None or not seen.running or instance.id in self._running:
+            if instance.state not in CHECKED or seen is None or not seen.running:
                 continue
             check = specs[instance.spec_revision].health
-            if self._is_due(instance, check):
+            if self.due_at(instance, check) <= now:
                 task = asyncio.create_task(self._check(instance, check), name=f"check:{instance.id}")
                 self._running[instance.id] = task
                 task.add_done_callback(partial(self._done, instance.id))
@@ -70,13 +91,6 @@ class HealthChecks:
             del self._running[instance_id]
         if not task.cancelled() and task.exception() is not None:
             log.error("check failed", instance=instance_id, error=repr(task.exception()))
-
-    def _is_due(self, instance: Instance, check: HealthCheck | None) -> bool:
-        last_at, now = self._checked_at.get(instance.id), self._context.clock.now()
-        before = self._results.get(instance.id)
-        if before is None or (not before.healthy and instance.state == InstanceState.STARTING):
-            return last_at is None or now - last_at >= FIRST_CHECKS_S
-        return is_due(check, last_at, now)
 
     async def _check(self, instance: Instance, check: HealthCheck | None) -> None:
         try:
@@ -95,6 +109,7 @@ class HealthChecks:
             self._counted_at[instance.id] = now
             failures += 1
         self._results[instance.id] = Health(healthy=not words, failures=failures, words=words)
+        (self._doubtful.add if words else self._doubtful.discard)(instance.id)
         if before is None or before.healthy != (not words) or failures:
             self._context.wakes.wake(self._subject)
 
@@ -103,8 +118,12 @@ class HealthChecks:
         if instance.state == InstanceState.STARTING and now - instance.changed_at < _start_period_s(check):
             return False
         counted_at = self._counted_at.get(instance.id)
-        return counted_at is None or now - counted_at >= (check.interval_s if check else 1.0)
+        return counted_at is None or now - counted_at >= _interval_s(check)
 
 
 def _start_period_s(check: HealthCheck | None) -> float:
     return check.start_period_s if check else 0.0
+
+
+def _interval_s(check: HealthCheck | None) -> float:
+    return check.interval_s if check else INTERVAL_S

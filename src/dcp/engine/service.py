@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
 from dcp.engine.health import HealthChecks
+from dcp.engine.resting import Resting
 from dcp.engine.underlay import UnderlayAddresses
+from dcp.hosts.model import Host
 from dcp.hosts.states import HostState
 from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState
@@ -42,11 +44,12 @@ costs a tenth of a second, and a thousand starts end one by one."""
 class _Loaded:
     """What the ledger says about one service."""
 
+    every: tuple[Instance, ...]
+    """All that have not ended."""
     own: tuple[Instance, ...]
+    """Those of them that are not at rest."""
     specs: Mapping[int, ServiceSpec]
-    host_states: Mapping[str, HostState]
-    sites: Mapping[str, str]
-    """Site of every host that has an instance."""
+    hosts: Mapping[str, Host]
     serving: Mapping[str, int]
     targets: Mapping[str, int]
     attainable: Mapping[str, int]
@@ -56,6 +59,12 @@ class _Loaded:
     """Of every service of the application, for its instances' environment."""
     warm: frozenset[tuple[str, str]]
     """(host, image) that are there."""
+
+    def state_of(self, host_id: str) -> HostState:
+        return host.state if (host := self.hosts.get(host_id)) else HostState.RELEASED
+
+    def site_of(self, host_id: str) -> str:
+        return host.site if (host := self.hosts.get(host_id)) else ""
 
 
 class ServiceWorker:
@@ -68,23 +77,27 @@ class ServiceWorker:
         self._checks = HealthChecks(context, self.subject)
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._start_failures: dict[str, int] = {}
+        self._taking: tuple[Instance, ...] = ()
         self._acknowledged: tuple[Endpoint, ...] | None = None
         self._underlay = UnderlayAddresses(context)
         self._seen: dict[str, tuple[float, Observation | None]] = {}
+        self._resting = Resting()
         self.pause_s = 0.0
 
     async def step(self, lease: Lease) -> float:
         """Observe, decide, write and act once; return seconds until the next look."""
         loaded = await self._context.database.read(self._load)
-        self.pause_s = min(self._context.settings.busy_poll_s, PAUSE_S * len(loaded.own))
+        self.pause_s = min(self._context.settings.busy_poll_s, PAUSE_S * len(loaded.every))
         observations = await self._observe(loaded.own)
         self._checks.begin_due(loaded.own, loaded.specs, observations)
         life = await self._life(loaded, observations)
         written = await self._write(lease, decide_service(life), observations)
+        self._rest(life, written, loaded)
         current = tuple(written.get(instance.id, instance) for instance in loaded.own)
-        await self._tell_balancer(lease, current, routed=self._key.name in loaded.listen_ports)
+        if self._key.name in loaded.listen_ports:
+            await self._tell_balancer(lease, tuple(written.get(one.id, one) for one in loaded.every))
         written |= await self._note_serving(lease, current)
-        await self._underlay.give(lease, self._on_underlay(current, loaded), loaded.sites)
+        await self._underlay.give(lease, self._on_underlay(current, loaded), loaded.hosts)
         self._act(lease, current, loaded, observations)
         if written:
             self._wake_others(written)
@@ -99,19 +112,19 @@ class ServiceWorker:
         self._acting.clear()
 
     def _load(self, connection: Connection) -> _Loaded:
-        own = instances.live(connection, self._key.application, self._key.name)
+        every = instances.live(connection, self._key.application, self._key.name)
+        known = hosts.kept(connection).by_id
+        own = self._resting.wake(every, known, self._checks.doubtful, self._context.clock.now())
         specs = {
             revision: applications.spec_at(connection, self._key.application, revision).service(self._key.name)
             for revision in sorted({instance.spec_revision for instance in own})
         }
         rows = applications.service_rows(connection, self._key.application)
-        used = {instance.host_id for instance in own}
-        used_hosts = [host for host in hosts.current(connection) if host.id in used]
         return _Loaded(
+            every=every,
             own=own,
             specs=specs,
-            host_states={host.id: host.state for host in used_hosts},
-            sites={host.id: host.site for host in used_hosts},
+            hosts=known,
             serving=instances.serving_counts(connection, self._key.application),
             targets={row.key.name: row.scaling.target for row in rows},
             attainable={row.key.name: row.attainable for row in rows},
@@ -139,13 +152,13 @@ class ServiceWorker:
 
     async def _observe(self, own: tuple[Instance, ...]) -> dict[str, Observation | None]:
         """Look at what is under way each time, at what serves once a poll."""
-        now, before = self._context.clock.now(), self._seen
-        known = {i.id: found for i in own if (found := before.get(i.id)) and self._is_fresh(i, found[0], now)}
+        now = self._context.clock.now()
+        known = {i.id: found for i in own if (found := self._seen.get(i.id)) and self._is_fresh(i, found[0], now)}
         asked = [i for i in own if i.state != InstanceState.PLACED and i.id not in known]
         seen = await asyncio.gather(*(self._look_at(instance) for instance in asked))
         fresh = {i.id: (now, found[0]) for i, found in zip(asked, seen, strict=True) if found is not None}
-        self._seen = {**known, **fresh}
-        return {instance_id: found for instance_id, (_, found) in self._seen.items()}
+        self._seen.update(fresh)
+        return {instance_id: found for instance_id, (_, found) in (known | fresh).items()}
 
     def _is_fresh(self, instance: Instance, seen_at: float, now: float) -> bool:
         return instance.state == InstanceState.SERVING and now - seen_at < FRESH_SHARE * self._context.settings.poll_s
@@ -164,7 +177,7 @@ class ServiceWorker:
             InstanceView(
                 instance=instance,
                 spec=loaded.specs[instance.spec_revision],
-                host_state=loaded.host_states.get(instance.host_id, HostState.RELEASED),
+                host_state=loaded.state_of(instance.host_id),
                 observation=observations.get(instance.id),
                 reachable=instance.id not in silent,
                 published=instance.id in loaded.published,
@@ -183,7 +196,17 @@ class ServiceWorker:
             serving=loaded.serving,
             targets=loaded.targets,
             attainable=loaded.attainable,
+            steady=self._resting.steady,
         )
+
+    def _rest(self, life: ServiceLife, written: Mapping[str, Instance], loaded: _Loaded) -> None:
+        """Let those rest that nothing was decided for, until they are to be observed or checked again."""
+        for view in life.instances:
+            if view.instance.id not in written and view.instance.id not in self._acting:
+                seen_at, _ = self._seen.get(view.instance.id, (life.now, None))
+                fresh_until = seen_at + FRESH_SHARE * self._context.settings.poll_s
+                due_at = self._checks.due_at(view.instance, view.spec.health)
+                self._resting.rest(view, loaded.hosts.get(view.instance.host_id), min(fresh_until, due_at))
 
     def _image_missing(self, instance: Instance, loaded: _Loaded) -> str:
         if self._context.warming is None:
@@ -219,17 +242,15 @@ class ServiceWorker:
 
         return await self._context.write_under(lease, work)
 
-    async def _tell_balancer(self, lease: Lease, current: tuple[Instance, ...], *, routed: bool) -> None:
+    async def _tell_balancer(self, lease: Lease, every: tuple[Instance, ...]) -> None:
         """Make the proxy's endpoints those that serve or drain. Returns when it has acknowledged them."""
-        wanted = tuple(
-            Endpoint(i.id, i.address, i.port, draining=i.state == InstanceState.DRAINING)
-            for i in current
-            if i.state in (InstanceState.SERVING, InstanceState.DRAINING)
-        )
-        if wanted == self._acknowledged or not routed:
+        taking = tuple(one for one in every if one.state in (InstanceState.SERVING, InstanceState.DRAINING))
+        if taking == self._taking and self._acknowledged is not None:
             return
-        await self._context.balancer.set_endpoints(self._key, wanted, lease.token)
-        self._acknowledged = wanted
+        wanted = tuple(Endpoint(i.id, i.address, i.port, draining=i.state == InstanceState.DRAINING) for i in taking)
+        if wanted != self._acknowledged:
+            await self._context.balancer.set_endpoints(self._key, wanted, lease.token)
+        self._taking, self._acknowledged = taking, wanted
 
     async def _note_serving(self, lease: Lease, current: tuple[Instance, ...]) -> dict[str, Instance]:
         """Gates count an instance only once the proxy has acknowledged it."""
@@ -274,6 +295,7 @@ class ServiceWorker:
                     self._spawn(instance, self._stop(instance, grace_s))
             elif instance.state in ENDED:
                 self._checks.forget(instance.id)
+                self._seen.pop(instance.id, None)
                 self._start_failures.pop(instance.id, None)
                 self._underlay.forget(instance.id)
 
@@ -290,7 +312,7 @@ class ServiceWorker:
 
     def _start_order(self, instance: Instance, loaded: _Loaded) -> StartOrder:
         spec = loaded.specs[instance.spec_revision]
-        address = self._context.settings.service_address(loaded.sites.get(instance.host_id, ""))
+        address = self._context.settings.service_address(loaded.site_of(instance.host_id))
         urls = {name: http_url(address, port) for name, port in loaded.listen_ports.items()}
         return replace(_start_order(instance, spec, urls), address=self._underlay.of(instance.id))
 

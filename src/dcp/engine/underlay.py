@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context
+from dcp.hosts.model import Host
 from dcp.orchestration.services.addresses import range_of
 from dcp.orchestration.services.model import Instance
 from dcp.store import addresses
@@ -26,7 +27,7 @@ class UnderlayAddresses:
         """Drop what is known of an ended instance."""
         self._given.pop(instance_id, None)
 
-    async def give(self, lease: Lease, asking: tuple[Instance, ...], sites: Mapping[str, str]) -> None:
+    async def give(self, lease: Lease, asking: tuple[Instance, ...], hosts: Mapping[str, Host]) -> None:
         """Give each instance an address of its host's site; one for which none is free has none, and asks again."""
         without = [instance for instance in asking if instance.id not in self._given]
         if not without:
@@ -36,7 +37,8 @@ class UnderlayAddresses:
         def work(connection: Connection) -> dict[str, str]:
             given: dict[str, str] = {}
             for instance in without:
-                chosen = range_of(sites.get(instance.host_id, ""), ranges)
+                host = hosts.get(instance.host_id)
+                chosen = range_of(host.site if host else "", ranges)
                 address = addresses.give(connection, instance, chosen, now) if chosen else None
                 if address is not None:
                     given[instance.id] = address

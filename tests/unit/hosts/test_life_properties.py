@@ -9,6 +9,7 @@ from dcp.hosts.creation import ACCEPTED
 from dcp.hosts.decide import decide_hosts
 from dcp.hosts.health import FEW, IN_USE, LOST_SHARE
 from dcp.hosts.model import Host, HostType, Resources, SourceHost, SourceHostState, SourceKind
+from dcp.hosts.rest import rests_until, signalled
 from dcp.hosts.states import HostState, advance_host
 from dcp.hosts.view import EngineLook, InitLook, SourceView
 
@@ -65,6 +66,25 @@ def test_every_step_is_allowed_and_bounded(drawn: list[tuple]) -> None:  # type:
     soon = [step for step in given_up if NOW - unseen_or_silent_since(step.host, view) < 300.0]
     if len(used) > FEW:
         assert len(soon) <= LOST_SHARE * len(used)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(around, min_size=1, max_size=9))
+def test_nothing_follows_for_a_host_at_rest_and_the_same_for_the_others_without_it(drawn: list[tuple]) -> None:  # type: ignore[type-arg]
+    hosts, view = view_of(drawn)
+    seen = {one.host_id: one for one in view.listed}
+    named = signalled(view.engines, view.give_back, view.keep_stopped, view.start_again, view.suspects)
+    resting = {
+        host.id: host
+        for host in hosts
+        if host.id not in named and rests_until(host, seen.get(host.id), view.boot_limit_s) > view.now
+    }
+    whole = decide_hosts(view)
+    assert not any(step.host.id in resting for step in whole.steps)
+    used = sum(host.state in IN_USE for host in resting.values())
+    awake = tuple(host for host in hosts if host.id not in resting)
+    others = tuple(one for one in view.listed if one.host_id not in resting)
+    assert decide_hosts(replace(view, hosts=awake, listed=others, at_rest=used)) == whole
 
 
 def unseen_or_silent_since(host: Host, view: SourceView) -> float:

@@ -42,10 +42,8 @@ class Look:
     """All hosts of the calls that have to be repeated now."""
     under_way: bool
     """Some host of the source is on its way from one state to another."""
-
-    @property
-    def listed(self) -> frozenset[str]:
-        return frozenset(one.host_id for one in self.view.listed)
+    listed: frozenset[str]
+    """Ids of the hosts that the source shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +111,12 @@ class Looker:
         fleet = context.fleets.at(connection, context.settings.clusters, spares=context.spares is not None)
         view, under_way = self._view(connection, fleet, listed, engines, now)
         memory = refusals.live(connection, now)
-        tokens = open_tokens(view.hosts, frozenset(one.host_id for one in listed), now) - frozenset(calling)
+        shown = frozenset(one.host_id for one in listed)
+        tokens = open_tokens(view.hosts, shown, now) - frozenset(calling)
         if account_wide(memory, self._source, now):
             tokens = frozenset()
-        return Look(view, fleet, memory, hosts.of_tokens(connection, tokens) if tokens else (), under_way)
+        members = hosts.of_tokens(connection, tokens) if tokens else ()
+        return Look(view, fleet, memory, members, under_way, shown)
 
     def _view(
         self,

@@ -90,8 +90,9 @@ class SourceWorker:
         How far a host is on its way matters to nobody before it is ready, and then to those who wait for it.
         """
         wakes, came = self._context.wakes, [host for host in written if host.state not in ON_ITS_WAY]
-        for key in {_service_of(one) for host in came for one in self._held.get(host.id, {}).values()}:
-            wakes.wake(f"service/{key}")
+        held = (one for host in came for one in self._held.get(host.id, {}).values())
+        for subject in dict.fromkeys(f"service/{ServiceKey(one.application, one.service)}" for one in held):
+            wakes.wake(subject)
         if any(host.state is not HostState.READY or host.id not in self._held for host in came):
             wakes.wake_kind("application")
 
@@ -232,7 +233,3 @@ def _is_asked(host: Host) -> bool:
 
 def _now_in(written: tuple[Host, ...], state: HostState) -> tuple[Host, ...]:
     return tuple(host for host in written if host.state == state)
-
-
-def _service_of(instance: Instance) -> ServiceKey:
-    return ServiceKey(instance.application, instance.service)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dcp.hosts.states import HostState
 from dcp.kernel.events import Number
-from dcp.orchestration.services.model import HealthCheck, Instance, Observation, ServiceSpec
+from dcp.orchestration.services.model import Instance, Observation, ServiceSpec
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 
@@ -67,6 +67,8 @@ class ServiceLife:
     targets: Mapping[str, int]
     attainable: Mapping[str, int]
     """Instances of every service that there is room for."""
+    steady: int = 0
+    """Further instances of this service that serve, look well and are to stay (`rest.is_steady`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,10 @@ def _withdrawable(life: ServiceLife) -> frozenset[str]:
     serving = [view for view in life.instances if view.instance.state == InstanceState.SERVING]
     out = sum(1 for view in life.instances if view.instance.reason == "unhealthy")
     unhealthy = [view for view in serving if _failing(view)]
-    if len(serving) >= 3 and len(unhealthy) * 2 > len(serving):
+    total = len(serving) + life.steady
+    if total >= 3 and len(unhealthy) * 2 > total:
         return frozenset()
-    cap = max(1, int(HEALTH_CAP * (len(serving) + out))) - out
+    cap = max(1, int(HEALTH_CAP * (total + out))) - out
     return frozenset(view.instance.id for view in unhealthy[: max(0, cap)])
 
 
@@ -134,7 +137,7 @@ def _left_its_host(view: InstanceView, life: ServiceLife) -> Step | None:
 
 def _serving_elsewhere(life: ServiceLife) -> int:
     """Count the instances that take traffic on hosts that are not gone."""
-    return sum(
+    return life.steady + sum(
         1
         for view in life.instances
         if view.instance.state == InstanceState.SERVING
@@ -253,9 +256,3 @@ def _check_words(view: InstanceView) -> str:
     failures = view.health.failures if view.health else 0
     words = view.health.words if view.health else ""
     return f"{failures} failed health checks in a row: {words}"
-
-
-def is_due(check: HealthCheck | None, last_at: float | None, now: float) -> bool:
-    """Return whether the next health check should run."""
-    interval_s = check.interval_s if check else 1.0
-    return last_at is None or now - last_at >= interval_s
