@@ -132,8 +132,6 @@ def _stopped(host: Host, seen: SourceHost | None, health: Health) -> HostStep | 
         return HostStep(host, HostState.RELEASING, "leave-by", "its source wants it back")
     if view.live_instances.get(host.id):
         return HostStep(host, HostState.STARTING, "needed-again", "an instance was placed on it")
-    if why := view.start_again.get(host.id):
-        return HostStep(host, HostState.STARTING, "needed-again", why)
     if seen is None:
         return lost(host, seen, health)
     return unneeded(host, view, HostState.RELEASING)

@@ -53,8 +53,6 @@ class SourceView:
     initialise_limit_s: float = 1800.0
     keep_stopped: Mapping[str, str] = field(default_factory=dict)
     """Empty hosts that are switched off and kept, and why."""
-    start_again: Mapping[str, str] = field(default_factory=dict)
-    """Stopped hosts that are switched on again, and why; one with an instance needs no mention."""
     suspects: Mapping[str, str] = field(default_factory=dict)
     """Hosts on which most services' instances fail that run well elsewhere, in words."""
     suspect_for_s: float = 300.0

@@ -332,7 +332,6 @@ def test_an_empty_host_is_switched_off_kept_and_switched_on_again() -> None:
     stopped = host(HostState.STOPPED)
     assert decide(stopped, listed=off).steps == ()
     assert after(decide(stopped, listed=off, live={"cloud-1": 1})) == [HostState.STARTING]
-    assert after(decide(stopped, listed=off, start_again={"cloud-1": "headroom"})) == [HostState.STARTING]
     assert after(decide(stopped, listed=off, give_back={"cloud-1": "dear"})) == [HostState.RELEASING]
     starting = host(HostState.STARTING, changed_at=NOW - 5, billed_from=NOW - 9999)
     assert decide(starting, listed=off).start == (starting,)

@@ -42,7 +42,7 @@ a_sight = st.none() | st.builds(
 )
 an_engine = st.none() | st.builds(EngineLook, st.booleans(), ago, st.integers(0, 1))
 words = st.sampled_from(["", "why"])
-around = st.tuples(a_host, a_sight, an_engine, st.integers(0, 1), ago, words, words, words, words, st.booleans())
+around = st.tuples(a_host, a_sight, an_engine, st.integers(0, 1), ago, words, words, words, st.booleans())
 
 
 @settings(max_examples=400, deadline=None)
@@ -73,7 +73,7 @@ def test_every_step_is_allowed_and_bounded(drawn: list[tuple]) -> None:  # type:
 def test_nothing_follows_for_a_host_at_rest_and_the_same_for_the_others_without_it(drawn: list[tuple]) -> None:  # type: ignore[type-arg]
     hosts, view = view_of(drawn)
     seen = {one.host_id: one for one in view.listed}
-    named = signalled(view.engines, view.give_back, view.keep_stopped, view.start_again, view.suspects)
+    named = signalled(view.engines, view.give_back, view.keep_stopped, view.suspects)
     resting = {
         host.id: host
         for host in hosts
@@ -115,8 +115,7 @@ def view_of(drawn: list[tuple]) -> tuple[tuple[Host, ...], SourceView]:  # type:
         lost_after_s=10.0,
         engines={name: one[2] for name, one in named.items() if one[2] is not None},
         engine_lost_after_s=100.0,
-        initialised={name: InitLook(done=one[9], failed_words="") for name, one in named.items()},
+        initialised={name: InitLook(done=one[8], failed_words="") for name, one in named.items()},
         keep_stopped=told(6),
-        start_again=told(7),
-        suspects=told(8),
+        suspects=told(7),
     )
