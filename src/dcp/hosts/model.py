@@ -9,14 +9,34 @@ from dcp.kernel.errors import DriverError
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What an instance needs or a host has: thousandths of a processor and bytes of memory."""
+    """What an instance needs or a host has: thousandths of a processor, bytes, and pieces of what has a name."""
 
     cpu_millis: int
     memory_bytes: int
+    disk_bytes: int = 0
+    extra: tuple[tuple[str, int], ...] = ()
+    """Named ones such as `gpu`, sorted by name, each above 0."""
+
+    def amounts(self) -> dict[str, int]:
+        """Return every amount by name: `cpu`, `memory`, `disk`, then the extra ones."""
+        return {"cpu": self.cpu_millis, "memory": self.memory_bytes, "disk": self.disk_bytes, **dict(self.extra)}
 
     def fits_in(self, other: "Resources") -> bool:
         """Return whether every dimension is at most the other's."""
-        return self.cpu_millis <= other.cpu_millis and self.memory_bytes <= other.memory_bytes
+        has = other.amounts()
+        return all(amount <= has.get(name, 0) for name, amount in self.amounts().items())
+
+    def plus(self, other: "Resources", times: int = 1) -> "Resources":
+        """Return the sum with `times` the other, which may be negative; no dimension is cut off at 0."""
+        extra = dict(self.extra)
+        for name, amount in other.extra:
+            extra[name] = extra.get(name, 0) + times * amount
+        return Resources(
+            self.cpu_millis + times * other.cpu_millis,
+            self.memory_bytes + times * other.memory_bytes,
+            self.disk_bytes + times * other.disk_bytes,
+            tuple(sorted((name, amount) for name, amount in extra.items() if amount)),
+        )
 
 
 class SourceKind(StrEnum):

@@ -5,79 +5,151 @@ import numpy as np
 from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.scheduling.filters import RefusalReason, Room, room_for
-from dcp.scheduling.fleet import CPU, MEMORY, Flags, Fleet
-from dcp.scheduling.model import Ask, Refusal, Unplaced
+from dcp.scheduling.fleet import Fleet
+from dcp.scheduling.labels import Flags
+from dcp.scheduling.model import HOST, Ask, Neighbour, Refusal, Unplaced
 
 
 def explain(fleet: Fleet, ask: Ask, left: int) -> Unplaced:
     """Return the refusal of `left` instances of `ask` on the fleet as it is now, where no host fits one more."""
     room = room_for(fleet, ask)
-    hosts = {reason: int(np.count_nonzero(flags)) for reason, flags in room.refusals().items()}
+    refused = room.refusals()
+    if ask.spread:
+        refused[RefusalReason.MAX_SKEW] = room.fits() > 0
+    hosts = {reason: int(np.count_nonzero(flags)) for reason, flags in refused.items()}
     refusals = tuple(
         Refusal(str(reason), count) for reason, count in sorted(hosts.items(), key=lambda item: -item[1]) if count
     )
     many = "1 instance fits" if left == 1 else f"{left:,} instances fit"
     asked = f" ({ask.count:,} were asked for)" if ask.count > left else ""
     words = f"{ask.service}: {many} on no host{asked}: {_counts(fleet, ask, refusals)}"
-    return Unplaced(ask.service, left, refusals, f"{words}; {smallest_change(fleet, ask, room)}")
+    return Unplaced(ask.service, left, refusals, f"{words}; {smallest_change(fleet, ask, room, refused)}")
 
 
-def smallest_change(fleet: Fleet, ask: Ask, room: Room) -> str:
+def smallest_change(fleet: Fleet, ask: Ask, room: Room, refused: dict[str, Flags]) -> str:
     """Return in words the least that would let one more instance fit."""
-    refused = room.refusals()
-    short = refused[RefusalReason.CPU] | refused[RefusalReason.MEMORY] | refused[RefusalReason.CPU_AND_MEMORY]
-    roomy = room.roomy()
+    short = np.zeros(len(fleet), dtype=np.bool_)
+    for reason, flags in refused.items():
+        if reason not in _SAID:
+            short |= flags
     if short.any():
         return _more_on_the_closest(fleet, ask, short)
-    full = refused[RefusalReason.MAX_PER_HOST] & roomy
-    if full.any() and ask.max_per_host is not None and room.by_count is not None:
-        allowed = ask.max_per_host + 1 - int(room.by_count[full].max())
-        return f"{allowed} instead of {ask.max_per_host} on one host would let one more fit"
-    kept_out = refused[RefusalReason.CONSTRAINT] & roomy
-    if kept_out.any():
-        ruled = _by_constraint(ask)
-        return f"without {ruled}, {_hosts(int(np.count_nonzero(kept_out)))} would have room"
+    roomy = room.roomy()
+    for reason in (RefusalReason.MAX_SKEW, RefusalReason.MAX_PER_HOST, *RefusalReason):
+        open_but_for_it = refused.get(reason)
+        if open_but_for_it is not None and (open_but_for_it & roomy).any():
+            words = _without(fleet, ask, reason, open_but_for_it & roomy)
+            if words:
+                return words
     which = f" that meets {_by_constraint(ask)}" if ask.constraints else ""
     return f"one more host{which} with {describe(ask.resources)} free would let one more fit"
 
 
 def describe(resources: Resources) -> str:
     """Return resources in words: `0.5 CPU and 64 MiB`."""
-    parts = []
-    if resources.cpu_millis:
-        parts.append(format_cpu(resources.cpu_millis))
-    if resources.memory_bytes:
-        parts.append(format_bytes(resources.memory_bytes))
-    return " and ".join(parts) or "nothing"
+    parts = [_amount(name, amount) for name, amount in resources.amounts().items() if amount]
+    return _and(parts) or "nothing"
+
+
+def _amount(name: str, amount: int) -> str:
+    """Return an amount of one resource in words: `0.5 CPU`, `64 MiB`, `1 GiB of disk`, `2 gpu`."""
+    if name == "cpu":
+        return format_cpu(amount)
+    if name == "memory":
+        return format_bytes(amount)
+    return f"{format_bytes(amount)} of disk" if name == "disk" else f"{amount:,} {name}"
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 2 else " and ".join(words)
+
+
+def _without(fleet: Fleet, ask: Ask, reason: RefusalReason, hosts: Flags) -> str:
+    """Return what to give up so that `hosts`, which have room, take one; "" if nothing can be."""
+    many = int(np.count_nonzero(hosts))
+    if reason is RefusalReason.MAX_PER_HOST:
+        same = fleet.same(ask.service)
+        fewest = 0 if same is None else int(same[hosts].min())
+        return f"{fewest + 1} instead of {_per_host(ask)} on one host would let one more fit"
+    if reason is RefusalReason.MAX_SKEW:
+        skews = [f"{one.label} (at most {one.max_skew} more)" for one in ask.spread if one.max_skew is not None]
+        return f"room in the fullest domain, or a wider skew over {_and(skews)}, would let one more fit"
+    if reason is RefusalReason.UNSCHEDULABLE:
+        return f"{_hosts(many)} would have room once {'it takes' if many == 1 else 'they take'} instances again"
+    if reason is RefusalReason.FAILED_LATELY:
+        return ""
+    return f"without {_said(ask)[reason]}, {_hosts(many)} would have room"
 
 
 def _more_on_the_closest(fleet: Fleet, ask: Ask, short: Flags) -> str:
     """Name the host that misses least, measured against what an instance asks for."""
-    need, hosts = ask.resources, np.flatnonzero(short)
-    misses_cpu = np.maximum(need.cpu_millis - fleet.free[CPU, hosts], 0) / max(need.cpu_millis, 1)
-    misses_memory = np.maximum(need.memory_bytes - fleet.free[MEMORY, hosts], 0) / max(need.memory_bytes, 1)
-    position = int(hosts[np.argmin(np.maximum(misses_cpu, misses_memory))])
+    hosts = np.flatnonzero(short)
+    misses = [np.maximum(need - fleet.free[row, hosts], 0) / need for row, need in fleet.needs(ask.resources)]
+    position = int(hosts[np.argmin(np.max(misses, axis=0))])
     host, free = fleet.hosts[position], fleet.free_on(position)
-    missing = Resources(max(0, need.cpu_millis - free.cpu_millis), max(0, need.memory_bytes - free.memory_bytes))
-    words = f"{describe(missing)} more on {host.host_id} would let one more fit"
-    if need.fits_in(host.total):
+    words = f"{describe(_missing(ask.resources, free))} more on {host.host_id} would let one more fit"
+    if ask.resources.fits_in(host.total):
         return words
-    return f"{words} (even empty it is too small: {describe(host.total)}, and an instance asks for {describe(need)})"
+    has, wants = describe(host.total), describe(ask.resources)
+    return f"{words} (even empty it is too small: {has}, and an instance asks for {wants})"
+
+
+def _missing(wanted: Resources, free: Resources) -> Resources:
+    has = free.amounts()
+    left = {name: max(0, amount - has.get(name, 0)) for name, amount in wanted.amounts().items() if amount}
+    cpu, memory, disk = (left.pop(name, 0) for name in ("cpu", "memory", "disk"))
+    return Resources(cpu, memory, disk, tuple(sorted((name, amount) for name, amount in left.items() if amount)))
 
 
 def _counts(fleet: Fleet, ask: Ask, refusals: tuple[Refusal, ...]) -> str:
     if not len(fleet):
         return "there is no host"
-    said = {
-        RefusalReason.CONSTRAINT: f"ruled out by {_by_constraint(ask)}",
-        RefusalReason.FAILED_LATELY: "on which it could not be started lately",
-        RefusalReason.MAX_PER_HOST: f"at the limit of {ask.max_per_host} on one host",
-        RefusalReason.CPU_AND_MEMORY: f"without {describe(ask.resources)} free",
-        RefusalReason.CPU: f"without {format_cpu(ask.resources.cpu_millis)} free",
-        RefusalReason.MEMORY: f"without {format_bytes(ask.resources.memory_bytes)} free",
-    }
-    counted = ", ".join(f"{one.hosts:,} {said[RefusalReason(one.reason)]}" for one in refusals)
+    counted = ", ".join(f"{one.hosts:,} {_refused_words(ask, one.reason)}" for one in refusals)
     return f"{_hosts(len(fleet))}, of which {counted}"
+
+
+_SAID = frozenset(map(str, RefusalReason))
+
+
+def _refused_words(ask: Ask, reason: str) -> str:
+    if reason not in _SAID:
+        needs = ask.resources.amounts()
+        return f"without {_and([_amount(name, needs[name]) for name in reason.split('-and-')])} free"
+    told = {
+        RefusalReason.UNSCHEDULABLE: "that take nothing new",
+        RefusalReason.FAILED_LATELY: "on which it could not be started lately",
+        RefusalReason.MAX_PER_HOST: f"at the limit of {_per_host(ask)} on one host",
+        RefusalReason.MAX_SKEW: "in domains that would have too many more than the one with the fewest",
+    }
+    one = RefusalReason(reason)
+    return told.get(one) or f"ruled out by {_said(ask)[one]}"
+
+
+def _said(ask: Ask) -> dict[RefusalReason, str]:
+    """Return what each reason is called where it rules a host out."""
+    return {
+        RefusalReason.DEDICATED: f"being kept for {ask.dedicated} only" if ask.dedicated else "being kept for others",
+        RefusalReason.SITE: f"the site {' or '.join(sorted(ask.sites))}",
+        RefusalReason.HARDWARE: f"the hardware class {' or '.join(sorted(ask.hardware))}",
+        RefusalReason.CONSTRAINT: _by_constraint(ask),
+        RefusalReason.NOT_BESIDE: f"the wish to stand beside {_neighbours(ask, ask.beside)}",
+        RefusalReason.KEPT_APART: f"being kept apart from {_neighbours(ask, ask.apart) or 'others'}",
+        RefusalReason.NOT_EMPTY: "the wish for an empty host",
+        RefusalReason.HEAVY: f"another instance of the heavy kind {ask.heavy}",
+        RefusalReason.HOST_PORT: f"port {', '.join(map(str, sorted(ask.host_ports)))} being taken",
+    }
+
+
+def _neighbours(ask: Ask, some: tuple[Neighbour, ...]) -> str:
+    must = [one for one in some if not one.preferred]
+    names = ["its own kind" if one.service == ask.service else one.service for one in must]
+    within = [f" in one {one.within}" if one.within != HOST else "" for one in must]
+    return _and([name + where for name, where in zip(names, within, strict=True)])
+
+
+def _per_host(ask: Ask) -> int:
+    alone = any(one.service == ask.service and one.within == HOST and not one.preferred for one in ask.apart)
+    return 1 if alone or ask.max_per_host is None else ask.max_per_host
 
 
 def _by_constraint(ask: Ask) -> str:

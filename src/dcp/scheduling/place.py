@@ -6,15 +6,16 @@ left. `place` is the door for a few hosts and wants every instance explained; `p
 lives on, and answers with columns.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dcp.scheduling.choice import Chosen, choose, in_order
+from dcp.scheduling.domains import choose_over_domains
 from dcp.scheduling.explain import explain
 from dcp.scheduling.filters import room_for
 from dcp.scheduling.fleet import Fleet, fleet_of
-from dcp.scheduling.model import Ask, Assignment, Candidate, Placement, Unplaced
+from dcp.scheduling.model import HOST, Ask, Assignment, Candidate, Placement, Unplaced
 from dcp.scheduling.scores import Scores, scores_for
 from dcp.scheduling.tally import Numbers, Positions
 
@@ -43,25 +44,55 @@ def place(asks: tuple[Ask, ...], candidates: tuple[Candidate, ...], seed: int) -
     assignments: list[Assignment] = []
     unplaced: list[Unplaced] = []
     for ask in asks:
-        scores, chosen = _choose(fleet, ask)
-        assignments += _assignments(fleet, ask, scores, chosen)
-        fleet.take(ask, scores.hosts[chosen.rows], chosen.counts)
-        if left := ask.count - int(chosen.counts.sum()):
+        left = ask.count
+        for step in _steps(ask):
+            scores, chosen = _choose(fleet, step)
+            placed = int(chosen.counts.sum())
+            if not placed:
+                break
+            assignments += _assignments(fleet, step, scores, chosen)
+            fleet.take(step, scores.hosts[chosen.rows], chosen.counts)
+            left -= placed
+        if left:
             unplaced.append(explain(fleet, ask, left))
     return Placement(tuple(assignments), tuple(unplaced))
 
 
 def decide_batch(fleet: Fleet, ask: Ask) -> Batch:
     """Return where the instances of `ask` go; the fleet stays as it is."""
+    if ask.count > 1 and _one_by_one(ask):
+        return place_batch(fleet.copy(), ask)
     scores, chosen = _choose(fleet, ask)
     return Batch(ask, scores.hosts[chosen.rows], chosen.counts)
 
 
 def place_batch(fleet: Fleet, ask: Ask) -> Batch:
     """Decide where the instances of `ask` go, and put them there."""
+    if ask.count > 1 and _one_by_one(ask):
+        return _each(fleet, ask)
     batch = decide_batch(fleet, ask)
     fleet.take(ask, batch.positions, batch.counts)
     return batch
+
+
+def _one_by_one(ask: Ask) -> bool:
+    """Return whether each instance changes where the next may go: no two of a service in one domain."""
+    return any(one.service == ask.service and one.within != HOST and not one.preferred for one in ask.apart)
+
+
+def _steps(ask: Ask) -> list[Ask]:
+    return [replace(ask, count=1)] * ask.count if _one_by_one(ask) else [ask]
+
+
+def _each(fleet: Fleet, ask: Ask) -> Batch:
+    """Place one after the other; as no domain gets two, there are never many."""
+    found: list[int] = []
+    for step in _steps(ask):
+        batch = place_batch(fleet, step)
+        if batch.left:
+            break
+        found += batch.positions.tolist()
+    return Batch(ask, np.array(sorted(found), dtype=np.intp), np.ones(len(found), dtype=np.int64))
 
 
 def _choose(fleet: Fleet, ask: Ask) -> tuple[Scores, Chosen]:
@@ -69,7 +100,9 @@ def _choose(fleet: Fleet, ask: Ask) -> tuple[Scores, Chosen]:
     fits = room_for(fleet, ask).fits()
     hosts = np.flatnonzero(fits > 0)
     scores = scores_for(fleet, ask, hosts)
-    return scores, choose(fits[hosts], ask.count, scores.total)
+    if not ask.spread:
+        return scores, choose(fits[hosts], ask.count, scores.total)
+    return scores, choose_over_domains(fleet, ask, fits, scores.total, scores.tiers())
 
 
 def _assignments(fleet: Fleet, ask: Ask, scores: Scores, chosen: Chosen) -> list[Assignment]:

@@ -1,10 +1,10 @@
 """Scores: which of the hosts that can take an instance is best.
 
-Four parts, weighted so that an earlier one outweighs all later ones together: a ready host before one that is still
-coming, a private host before a cloud host, a host with few instances of the same service before one with many, a full
-host before an empty one. The last keeps instances on few hosts, so that others become empty and can be given back.
-The third halves from the first instance to the second and so on; beyond about ten instances of one service on every
-host, filling a host may count for more than evenness.
+`SCORES` is the table of parts; what each is worth at most stands in `Weights`. As they are by default an earlier part
+outweighs all later ones together: a ready host before one that is still coming, a private host before a cloud host, a
+host with few instances of the same service before one with many, a full host before an empty one. The last keeps
+instances on few hosts, so that others become empty and can be given back. The third halves from the first instance to
+the second and so on; beyond about ten instances of one service on every host, filling a host may count for more.
 
 For instances with an image a part stands beside the spread: a host that has the image need not be waited for. It
 outweighs one instance of the service more or less from the second one on, so that the first ones are still spread.
@@ -13,25 +13,45 @@ A score is a function of what stands on the host and of nothing else: not of the
 and the same instances one after the other see the same scores.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from dcp.scheduling.fleet import CPU, MEMORY, Figures, Flags, Fleet
-from dcp.scheduling.model import Ask
+from dcp.scheduling.filters import near
+from dcp.scheduling.fleet import CPU, MEMORY, Figures, Fleet
+from dcp.scheduling.model import Ask, Weights
 from dcp.scheduling.tally import Numbers, Positions
-
-READY = 1000.0
-PRIVATE = 100.0
-SPREAD = 99.0
-"""For a host without an instance of the service; divided by one more than it has."""
-IMAGE = 20.0
-"""For a host that has the image; then a host without an instance of the service gets that much less than SPREAD."""
-FULL = 1.0
-"""For a host that the instance fills to the last; in proportion below."""
+from dcp.scheduling.traits import CPU_BOUND, IO_BOUND, leans
 
 Index = Positions | slice
+Part = Callable[[Index, Numbers], Figures]
+"""What one more instance is worth on hosts (by index), once so many of the ask are there; shapes are broadcast."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What scores look at: the fleet, the question, and the hosts that are scored."""
+
+    fleet: Fleet
+    ask: Ask
+    among: Index
+    same: Figures | None
+    """Instances of the service that are there already; None: there are none anywhere."""
+
+    @property
+    def weights(self) -> Weights:
+        return self.ask.weights
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One line of the table. A fixed part stays as it is while instances of the ask are put there."""
+
+    name: str
+    fixed: Callable[[View], Figures] | None = None
+    moving: Callable[[View], Part] | None = None
+    applies: Callable[[View], bool] = lambda _: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,63 +60,151 @@ class Scores:
 
     hosts: Positions
     """Their positions in the fleet."""
-    fixed: Mapping[str, Figures]
-    """Parts that stay as they are while instances of the ask are put there."""
+    fixed: dict[str, Figures]
     fixed_sum: Figures
-    same: Figures | None
-    """Instances of the service that are there already; None: there are none anywhere."""
-    spread: float
-    loads: tuple["Load", ...]
+    moving: dict[str, Part]
 
     def parts(self, index: Index, more: Numbers) -> dict[str, Figures]:
         """Return the parts for one more instance on hosts, once `more` of the ask are there; shapes are broadcast."""
-        fixed = {name: part[index] for name, part in self.fixed.items()}
-        image = {"image": fixed.pop("image")} if "image" in fixed else {}
-        return {**fixed, "spread": self._spread(index, more), **image, "full": self._full(index, more)}
+        found = {name: part[index] for name, part in self.fixed.items()}
+        found |= {name: part(index, more) for name, part in self.moving.items()}
+        return {score.name: found[score.name] for score in SCORES if score.name in found}
 
     def total(self, index: Index, more: Numbers) -> Figures:
         """Return the sum of the parts."""
-        total: Figures = self.fixed_sum[index] + self._spread(index, more) + self._full(index, more)
+        total = self.fixed_sum[index] if self.moving else self.fixed_sum[index] + np.zeros(np.shape(more))
+        for part in self.moving.values():
+            total = total + part(index, more)
         return total
 
-    def _spread(self, index: Index, more: Numbers) -> Figures:
-        there = more if self.same is None else self.same[index] + more
-        found: Figures = np.divide(self.spread, there + 1)
+    def tiers(self) -> Figures:
+        """Return what readiness and source are worth: before evenness over domains."""
+        found: Figures = self.fixed["ready"] + self.fixed["private"]
         return found
-
-    def _full(self, index: Index, more: Numbers) -> Figures:
-        """Return the used share of hosts once one more is there: the mean of processor and memory."""
-        shares = [(load.used[index] + (more + 1) * load.one) / load.size[index] for load in self.loads]
-        full: Figures = np.add(*shares) * (FULL / 2)
-        return full
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is used of one resource on some hosts, and what one more instance uses."""
-
-    used: Figures
-    size: Figures
-    one: float
 
 
 def scores_for(fleet: Fleet, ask: Ask, hosts: Positions) -> Scores:
     """Return the scores of `hosts`, which ascend, for instances of `ask` on the fleet as it is now."""
     among: Index = slice(None) if len(hosts) == len(fleet) else hosts
-    fixed = {"ready": _worth(fleet.ready[among], READY), "private": _worth(fleet.private[among], PRIVATE)}
-    if ask.image:
-        fixed["image"] = _worth(fleet.has_image(ask.image)[among], IMAGE)
     same = fleet.same(ask.service)
-    needs = ((CPU, ask.resources.cpu_millis), (MEMORY, ask.resources.memory_bytes))
-    return Scores(
-        hosts=hosts,
-        fixed=fixed,
-        fixed_sum=np.sum(list(fixed.values()), axis=0),
-        same=None if same is None else same[among].astype(np.float64),
-        spread=SPREAD - IMAGE if ask.image else SPREAD,
-        loads=tuple(Load(fleet.used[one, among], fleet.size[one, among], float(need)) for one, need in needs),
-    )
+    view = View(fleet, ask, among, None if same is None else same[among].astype(np.float64))
+    used = [score for score in SCORES if score.applies(view)]
+    fixed = {score.name: score.fixed(view) for score in used if score.fixed is not None}
+    moving = {score.name: score.moving(view) for score in used if score.moving is not None}
+    return Scores(hosts, fixed, np.sum(list(fixed.values()), axis=0), moving)
 
 
-def _worth(flags: Flags, weight: float) -> Figures:
-    return np.multiply(flags, weight, dtype=np.float64)
+def _ready(view: View) -> Figures:
+    return np.multiply(view.fleet.ready[view.among], view.weights.ready, dtype=np.float64)
+
+
+def _private(view: View) -> Figures:
+    return np.multiply(view.fleet.private[view.among], view.weights.private, dtype=np.float64)
+
+
+def _image(view: View) -> Figures:
+    has = view.fleet.has_image(view.ask.image)[view.among]
+    return np.multiply(has, view.weights.image, dtype=np.float64)
+
+
+def _price(view: View) -> Figures:
+    """Return the whole for a host that costs nothing, half of it for one of a dollar an hour."""
+    found: Figures = view.weights.price / (1 + view.fleet.price[view.among])
+    return found
+
+
+def _beside(view: View) -> Figures:
+    """Return the share of preferred neighbours that are there, less the share of those it would rather not have."""
+    wishes = [(1.0, one) for one in view.ask.beside if one.preferred]
+    wishes += [(-1.0, one) for one in view.ask.apart if one.preferred]
+    each = view.weights.beside / len(wishes)
+    total = np.zeros(len(view.fleet))
+    for sign, one in wishes:
+        total += sign * each * near(view.fleet, one.service, one.within)
+    found: Figures = total[view.among]
+    return found
+
+
+def _spread(view: View) -> Part:
+    """Return the weight, divided by one more than the instances of the service there."""
+    weight = view.weights.spread - (view.weights.image if view.ask.image else 0.0)
+
+    def part(index: Index, more: Numbers) -> Figures:
+        there = more if view.same is None else view.same[index] + more
+        found: Figures = np.divide(weight, there + 1)
+        return found
+
+    return part
+
+
+def _pairing(view: View) -> Part:
+    """Return the weight where more lean the other way than its own."""
+    other = IO_BOUND if view.ask.leans == CPU_BOUND else CPU_BOUND
+    balance = np.zeros(len(view.fleet))
+    for sign, way in ((1, other), (-1, view.ask.leans)):
+        there = view.fleet.with_trait(leans(way))
+        if there is not None:
+            balance += sign * there
+    own = balance[view.among]
+
+    def part(index: Index, more: Numbers) -> Figures:
+        return np.multiply(own[index] > more, view.weights.pairing, dtype=np.float64)
+
+    return part
+
+
+def _shares(view: View) -> list[Part]:
+    """Return the used share of processor and memory of hosts once one more is there."""
+    ask, fleet, among = view.ask.resources, view.fleet, view.among
+    return [
+        _share(fleet.used[row, among], fleet.size[row, among], float(need))
+        for row, need in ((CPU, ask.cpu_millis), (MEMORY, ask.memory_bytes))
+    ]
+
+
+def _share(used: Figures, size: Figures, one: float) -> Part:
+    def part(index: Index, more: Numbers) -> Figures:
+        found: Figures = (used[index] + (more + 1) * one) / size[index]
+        return found
+
+    return part
+
+
+def _full(view: View) -> Part:
+    """Return the weight for a host that the instance fills to the last; in proportion below."""
+    cpu, memory = _shares(view)
+    weight = view.weights.full / 2
+
+    def part(index: Index, more: Numbers) -> Figures:
+        found: Figures = np.add(cpu(index, more), memory(index, more)) * weight
+        return found
+
+    return part
+
+
+def _balance(view: View) -> Part:
+    """Return the weight for a host of which processor and memory are used alike; less where one runs ahead."""
+    cpu, memory = _shares(view)
+
+    def part(index: Index, more: Numbers) -> Figures:
+        found: Figures = view.weights.balance * (1 - np.abs(cpu(index, more) - memory(index, more)))
+        return found
+
+    return part
+
+
+def _has_wishes(view: View) -> bool:
+    return any(one.preferred for one in (*view.ask.beside, *view.ask.apart))
+
+
+SCORES = (
+    Score("ready", fixed=_ready),
+    Score("private", fixed=_private),
+    Score("price", fixed=_price, applies=lambda view: view.weights.price != 0),
+    Score("spread", moving=_spread, applies=lambda view: view.weights.spread != 0),
+    Score("image", fixed=_image, applies=lambda view: bool(view.ask.image)),
+    Score("beside", fixed=_beside, applies=_has_wishes),
+    Score("pairing", moving=_pairing, applies=lambda view: bool(view.ask.leans)),
+    Score("full", moving=_full, applies=lambda view: view.weights.full != 0),
+    Score("balance", moving=_balance, applies=lambda view: view.weights.balance != 0),
+)

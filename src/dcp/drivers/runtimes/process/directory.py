@@ -223,8 +223,13 @@ def _decode(data: dict[str, Any]) -> Spec:
     order |= {
         "service": ServiceKey(**order["service"]),
         "command": tuple(order["command"]),
-        "resources": Resources(**order["resources"]),
+        "resources": _resources(order["resources"]),
         "environment": tuple((name, value) for name, value in order["environment"]),
         "health": health,
     }
     return Spec(StartOrder(**order), data["port"])
+
+
+def _resources(data: dict[str, Any]) -> Resources:
+    extra = tuple((name, amount) for name, amount in data.get("extra", ()))
+    return Resources(**{**data, "extra": extra})
