@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection
 from stores import Rig, case, make_host, make_instance, shared_case
 
+from dcp.hosts.model import Resources
 from dcp.hosts.states import HostState
 from dcp.kernel.errors import Stale
 from dcp.kernel.events import Event
@@ -17,6 +18,10 @@ from dcp.store import counters, events, hosts, instances, placements
 
 ODD = "tab\tline\nreturn\rback\\slash \\N 'quote' \"double\" é ☃ 100%s {braces}"
 GATE = (GateCondition("user", 3), GateCondition("card", 2))
+
+
+ODD_SIZE = Resources(250, 1 << 28, 10 << 30, (("gpu", 2),))
+TRAITS = ("heavy:encode", "port:443", "avoids:shop/web:zone")
 
 
 def planned(count: int, **changes: object) -> tuple[PlannedInstance, ...]:
@@ -32,7 +37,9 @@ async def placements_come_out_as_they_went_in_however_many(rig: Rig) -> None:
     for count in (1, 5, 19, 20, 300):
         plan = f"plan-{count}"
         last = await rig.database.read(lambda connection: counters.peek(connection, "instance"))
-        batches = in_batches((*planned(count), *planned(count, service="user", not_before=7.5)), plan, last)
+        batches = in_batches(
+            (*planned(count), *planned(count, service="user", resources=ODD_SIZE, traits=TRAITS)), plan, last
+        )
         assert [len(batch.ids) for batch in batches] == [count, count]
 
         def write(connection: Connection, batches: tuple[Batch, ...] = batches, count: int = count) -> None:

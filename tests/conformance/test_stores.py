@@ -120,6 +120,7 @@ by_type: dict[object, st.SearchStrategy[Any]] = {
     float | None: maybe_seconds,
     bool: st.booleans(),
     Billing: st.sampled_from(Billing),
+    tuple[str, ...]: st.lists(words, max_size=3).map(tuple),
     tuple[tuple[str, str], ...]: st.lists(st.tuples(words, words), max_size=3).map(tuple),
 }
 
@@ -131,7 +132,7 @@ def with_every_field(kind: type, /, **known: st.SearchStrategy[Any]) -> st.Searc
     return st.builds(kind, **known, **missing)
 
 
-resources = st.builds(Resources, small, large)
+resources = st.builds(Resources, small, large, large, st.lists(st.tuples(words, large), max_size=2).map(tuple))
 any_instance = with_every_field(
     Instance,
     state=st.sampled_from(InstanceState),

@@ -25,6 +25,7 @@ from dcp.compose.scalars import (
     fault,
     one_of,
 )
+from dcp.orchestration.services.placement import LEANINGS, STRATEGIES
 from dcp.orchestration.services.timetable import DAYS
 
 TEXT, LIST, MAP = "<text>", "<list>", "<map>"
@@ -196,6 +197,15 @@ class Healthcheck(Part):
     disable: Flag = False
 
 
+class Discrete(Part):
+    kind: Text
+    value: Whole = 1
+
+
+class GenericResource(Part):
+    discrete_resource_spec: Discrete
+
+
 class Amounts(Part):
     cpus: CpuMillis | None = None
     memory: Bytes | None = None
@@ -205,13 +215,22 @@ class Limits(Amounts):
     pids: Whole | None = None
 
 
+class Reservations(Amounts):
+    generic_resources: Annotated[tuple[GenericResource, ...], _nothing_of(list)] = ()
+
+
 class ResourcesPart(Part):
     limits: Annotated[Limits, _nothing_of(dict)] = Limits()
-    reservations: Annotated[Amounts, _nothing_of(dict)] = Amounts()
+    reservations: Annotated[Reservations, _nothing_of(dict)] = Reservations()
+
+
+class Preference(Part):
+    spread: Text
 
 
 class Placement(Part):
     constraints: Annotated[tuple[Text, ...], _nothing_of(list)] = ()
+    preferences: Annotated[tuple[Preference, ...], _nothing_of(list)] = ()
     max_replicas_per_node: Whole | None = None
 
 
@@ -280,6 +299,43 @@ class HttpHealth(Part):
     start_period: DurationS | None = None
 
 
+def _short_neighbour(value: Any) -> Any:
+    return {"service": value} if isinstance(value, str) else value
+
+
+class NeighbourPart(Part):
+    service: Text
+    within: Text = "host"
+    preferred: Flag = False
+
+
+class SpreadPart(Part):
+    over: Text
+    max_skew: Whole | None = None
+
+
+Neighbours = Annotated[tuple[Annotated[NeighbourPart, BeforeValidator(_short_neighbour)], ...], _nothing_of(list)]
+
+
+class PlacementPart(Part):
+    """`x-dcp.placement`."""
+
+    sites: Annotated[tuple[Text, ...], BeforeValidator(_one_or_more), _nothing_of(list)] = ()
+    hardware: Annotated[tuple[Text, ...], BeforeValidator(_one_or_more), _nothing_of(list)] = ()
+    dedicated: Text | None = None
+    disk: Bytes | None = None
+    heavy: Text | None = None
+    leans: Annotated[str, one_of(*LEANINGS)] | None = None
+    empty_hosts: Flag = False
+    beside: Neighbours = ()
+    apart: Neighbours = ()
+    spread: Annotated[tuple[SpreadPart, ...], _nothing_of(list)] = ()
+    strategy: Annotated[str, one_of(*STRATEGIES)] | None = None
+    weights: Annotated[dict[str, Decimal], _nothing_of(dict)] = {}
+    priority: Whole = 0
+    group: Text | None = None
+
+
 class Dcp(Part):
     """`x-dcp` of a service."""
 
@@ -290,6 +346,7 @@ class Dcp(Part):
     capacity: CapacityPart | None = None
     slow_threshold: DurationS | None = None
     health: HttpHealth | None = None
+    placement: Annotated[PlacementPart, _nothing_of(dict)] = PlacementPart()
     network: Annotated[str, one_of("host", "bridge", "underlay")] | None = None
 
 

@@ -12,6 +12,7 @@ from dcp.compose.container import container_of
 from dcp.compose.environment import Surroundings, environment_of
 from dcp.compose.findings import Findings
 from dcp.compose.health import health_of
+from dcp.compose.placement import named_resources, rules_of, wishes_of
 from dcp.compose.schema import Dcp, Deploy, SecretSource, Service, TimetablePart, dependencies, pairs
 from dcp.compose.yaml_text import Path
 from dcp.hosts.model import Resources
@@ -69,6 +70,8 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
         max_per_host=service.deploy.placement.max_replicas_per_node or None,
         constraints=tuple(re.sub(r"\s*(==|!=)\s*", r"\1", c.strip()) for c in service.deploy.placement.constraints),
+        rules=rules_of(service, at, findings),
+        wishes=wishes_of(service.x_dcp.placement),
         restart=_restart(service, at, findings),
         update=_update(service.deploy, elastic.max_instances if elastic else replicas),
         stop_grace_s=10.0 if service.stop_grace_period is None else service.stop_grace_period,
@@ -145,6 +148,8 @@ def _resources(service: Service, at: Path, findings: Findings) -> Resources:
     return Resources(
         DEFAULT_RESOURCES.cpu_millis if cpus is None else cpus,
         DEFAULT_RESOURCES.memory_bytes if memory is None else memory,
+        service.x_dcp.placement.disk or 0,
+        named_resources(service, at, findings),
     )
 
 

@@ -126,6 +126,10 @@ class Ask:
     spread: tuple[SpreadOver, ...] = ()
     """Domains over which instances are spread, the outermost first, before they are spread over hosts."""
     weights: Weights = DEFAULT
+    priority: int = 0
+    """Higher is placed first."""
+    group: str = ""
+    """Asks of one group are placed all or not at all; empty: each for itself, as many as fit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dcp.settings.values import (
     MinimumSeconds,
     Name,
     Price,
+    Sized,
     SourceQuota,
     refuse_twice,
 )
@@ -62,7 +63,7 @@ class ZoneForm(_Form):
         )
 
 
-class MachineForm(_Form):
+class MachineForm(_Form, Sized):
     """A type of machine: what we call it, what the cloud calls it (`machine`, by default the same), and its price."""
 
     name: Annotated[str, Field(pattern=LABEL, max_length=80)]
@@ -82,7 +83,7 @@ class MachineForm(_Form):
         labels = {**self.labels, **({"site": site} if site else {})}
         host_type = HostType(
             name=self.name,
-            resources=Resources(self.cpus, self.memory),
+            resources=self.with_more(Resources(self.cpus, self.memory)),
             price_usd_per_hour=self.price_usd_per_hour,
             labels=tuple(sorted(labels.items())),
             boot_s=self.boot_s,

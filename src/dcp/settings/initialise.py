@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from dcp.hosts.initialising import InitialiseLimits
 from dcp.orchestration.services.validate import NAME
 from dcp.settings.loans import LentForm
-from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, SourceQuota, refuse_twice
+from dcp.settings.values import LABEL, Clusters, Cpus, Labels, Memory, Name, Price, Sized, SourceQuota, refuse_twice
 
 _LIMITS = InitialiseLimits()
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
@@ -71,7 +71,7 @@ class InitialiseForm(_Form):
         return InitialiseLimits(self.forks, self.runs, self.attempts, self.back_off_s)
 
 
-class StaticHostForm(_Form):
+class StaticHostForm(_Form, Sized):
     """A machine that is there."""
 
     name: Name

@@ -179,7 +179,7 @@ def _static(form: StaticForm) -> StaticSource:
     hosts = []
     for one in form.hosts:
         labels = tuple(sorted({**one.labels, **({"site": one.site} if one.site else {})}.items()))
-        resources = Resources(one.cpus, one.memory)
+        resources = one.with_more(Resources(one.cpus, one.memory))
         digest = hashlib.blake2b(repr((resources, one.price_usd_per_hour, labels)).encode(), digest_size=4).hexdigest()
         host_type = HostType(
             name=f"{one.site or 'static'}-{digest}",
@@ -214,7 +214,7 @@ def _engines(form: EnginesForm) -> EnginesSourceSettings:
     hosts = []
     for one in form.hosts:
         labels = {**one.labels, **({"site": one.site} if one.site else {})}
-        resources = Resources(one.cpus, one.memory)
+        resources = one.with_more(Resources(one.cpus, one.memory))
         # Hosts of one type are alike in everything that placing looks at.
         alike = (resources, one.price_usd_per_hour, tuple(sorted(labels.items())))
         digest = hashlib.blake2b(repr(alike).encode(), digest_size=4).hexdigest()
@@ -240,7 +240,7 @@ def _source(form: PrivateForm | FakeCloudForm | EnginesForm | StaticForm | Accou
         types = tuple(
             HostType(
                 name=one.name,
-                resources=Resources(one.cpus, one.memory),
+                resources=one.with_more(Resources(one.cpus, one.memory)),
                 price_usd_per_hour=one.price_usd_per_hour,
                 labels=tuple(sorted(one.labels.items())),
                 boot_s=one.boot_s,
@@ -252,9 +252,11 @@ def _source(form: PrivateForm | FakeCloudForm | EnginesForm | StaticForm | Accou
         stock = tuple((one.name, one.stock) for one in form.types if one.stock is not None)
         return FakeCloudSource(form.name, types, stock)
     share = slice_of(machine, form.hosts)
-    resources = Resources(
-        cpu_millis=share.cpu_millis if form.cpus is None else form.cpus,
-        memory_bytes=share.memory_bytes if form.memory is None else form.memory,
+    resources = form.with_more(
+        Resources(
+            cpu_millis=share.cpu_millis if form.cpus is None else form.cpus,
+            memory_bytes=share.memory_bytes if form.memory is None else form.memory,
+        )
     )
     host_type = HostType(
         name="host",

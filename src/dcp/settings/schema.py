@@ -32,6 +32,7 @@ from dcp.settings.values import (
     MinimumSeconds,
     Name,
     Price,
+    Sized,
     SourceQuota,
     cpu_millis,
     memory_bytes,
@@ -107,7 +108,7 @@ class TimingForm(_Form):
         return self
 
 
-class PrivateForm(_Form):
+class PrivateForm(_Form, Sized):
     """A private pool. `auto` shares this machine equally among `hosts` slices."""
 
     name: Name
@@ -122,7 +123,7 @@ class PrivateForm(_Form):
     labels: Labels = Field(default_factory=dict)
 
 
-class TypeForm(_Form):
+class TypeForm(_Form, Sized):
     """A type of host that a cloud has."""
 
     name: Name
@@ -160,7 +161,7 @@ def _engine_url(value: str) -> str:
     return value
 
 
-class EngineHostForm(_Form):
+class EngineHostForm(_Form, Sized):
     """A host that runs a container engine."""
 
     name: Name

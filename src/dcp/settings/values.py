@@ -1,9 +1,11 @@
 """Values that several parts of `dcp.yaml` use: sizes, names, labels, prices."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from dcp.hosts.model import Resources
 from dcp.kernel.units import parse_bytes, parse_cpu_millis
 from dcp.orchestration.services.validate import NAME
 
@@ -49,10 +51,40 @@ def refuse_twice(names: list[str], noun: str) -> None:
             raise ValueError(f"there are two {noun}s called {name}")
 
 
+def _pieces(value: Any) -> Any:
+    if isinstance(value, bool | float | str):
+        raise ValueError("not a whole number of pieces")
+    return value
+
+
 Cpus = Annotated[int, BeforeValidator(cpu_millis)]
 Memory = Annotated[int, BeforeValidator(memory_bytes)]
 Name = Annotated[str, AfterValidator(_name)]
 Labels = dict[Annotated[str, Field(pattern=LABEL)], Annotated[str, BeforeValidator(_label_value)]]
+Pieces = Annotated[int, BeforeValidator(_pieces), Field(ge=0, le=1_000_000)]
+PLAIN = frozenset({"cpu", "cpus", "memory", "disk"})
+
+
+def _not_plain(value: dict[str, int]) -> dict[str, int]:
+    for name in sorted(value.keys() & PLAIN):
+        raise ValueError(f"{name} has a key of its own")
+    return value
+
+
+class Sized(BaseModel):
+    """What a host has beside processors and memory."""
+
+    disk: Memory | None = None
+    resources: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,39}$")], Pieces], AfterValidator(_not_plain)
+    ] = Field(default_factory=dict)
+
+    def with_more(self, plain: Resources) -> Resources:
+        """Return processors and memory with the rest of what the host has."""
+        extra = tuple(sorted((name, count) for name, count in self.resources.items() if count))
+        return replace(plain, disk_bytes=self.disk or 0, extra=extra)
+
+
 Clusters = list[Name]
 """Clusters that may use something; empty: all."""
 SourceQuota = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=1_000_000)]

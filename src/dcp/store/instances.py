@@ -1,7 +1,7 @@
 """Instances: insert, guarded change, and the questions asked of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -210,8 +210,27 @@ def _values(instance: Instance) -> dict[str, object]:
         "replaces": instance.replaces,
         "leave_reason": instance.leave_reason,
         "reason": instance.reason,
+        "holds": _holds_text(instance.resources, instance.traits),
         "version": instance.version,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """What an instance has of its host beside processor and memory; none: the column is empty."""
+
+    disk_bytes: int = 0
+    extra: tuple[tuple[str, int], ...] = ()
+    traits: tuple[str, ...] = ()
+
+
+_NOTHING_MORE = _Holds()
+
+
+def _holds_text(resources: Resources, traits: tuple[str, ...]) -> str:
+    if not (resources.disk_bytes or resources.extra or traits):
+        return ""
+    return to_json(_Holds, _Holds(resources.disk_bytes, resources.extra, traits))
 
 
 @lru_cache(maxsize=1024)
@@ -220,6 +239,7 @@ def _gate_text(gate: _Gate) -> str:
 
 
 def _instance(row: Row[Any]) -> Instance:
+    holds = from_known_json(_Holds, row.holds) if row.holds else _NOTHING_MORE
     return Instance(
         id=row.id,
         application=row.application,
@@ -229,7 +249,7 @@ def _instance(row: Row[Any]) -> Instance:
         state=InstanceState(row.state),
         plan_id=row.plan_id,
         created_at=row.created_at,
-        resources=Resources(row.cpu_millis, row.memory_bytes),
+        resources=Resources(row.cpu_millis, row.memory_bytes, holds.disk_bytes, holds.extra),
         gate=from_known_json(_Gate, row.gate) if row.gate else (),
         not_before=row.not_before,
         address=row.address,
@@ -240,6 +260,7 @@ def _instance(row: Row[Any]) -> Instance:
         replaces=row.replaces,
         leave_reason=row.leave_reason,
         reason=row.reason,
+        traits=holds.traits,
         version=row.version,
     )
 

@@ -84,6 +84,7 @@ instances = Table(
     Column("replaces", NAME, nullable=False),
     Column("leave_reason", NAME, nullable=False),
     Column("reason", NAME, nullable=False),
+    Column("holds", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("stamp", BigInteger, nullable=False),
     Index("instances_by_stamp", "stamp"),

@@ -24,7 +24,6 @@ from compose_files import Written
         ("depends_on: {b: {condition: service_healthy}}", "depends_on.b", "b has no health check"),
         ("healthcheck: {interval: 5s}", "healthcheck", "there is no test"),
         ("healthcheck: {test: x, start_interval: 5s}", "healthcheck.start_interval", "left out"),
-        ("deploy: {placement: {preferences: [{spread: x}]}}", "deploy.placement.preferences", "left out"),
         ("deploy: {update_config: {failure_action: rollback}}", "deploy.update_config.failure_action", "rollback"),
         ("deploy: {rollback_config: {order: stop-first}}", "deploy.rollback_config.order", "rollback"),
         ("restart: no\ndeploy: {restart_policy: {condition: any}}", "restart", "wins"),

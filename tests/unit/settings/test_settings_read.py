@@ -126,3 +126,26 @@ def test_faults_of_access_are_told():
     found = problems_of("access: {url: dcp.example.com, token_ttl_s: 10, failures: 0, realm: x}")
     assert "not an address such as" in found["access.url"]
     assert {"access.token_ttl_s", "access.failures", "access.realm"} <= set(found)
+
+
+def test_disk_and_named_resources_reach_every_kind_of_host():
+    settings = parse_settings(
+        """
+        sources:
+          - {name: rack, kind: private, hosts: 1, cpus: 4, memory: 2G, disk: 1T, resources: {gpu: 2, none: 0}}
+          - name: burst
+            kind: fake-cloud
+            types: [{name: s, cpus: 1, memory: 1G, resources: {gpu: 1}}]
+        """,
+        "dcp.yaml",
+        MACHINE,
+    )
+    rack, burst = settings.sources
+    assert rack.host_type.resources == Resources(4000, 2 << 30, 1 << 40, (("gpu", 2),))
+    assert burst.types[0].resources == Resources(1000, 1 << 30, 0, (("gpu", 1),))
+
+
+def test_a_named_resource_is_none_of_the_plain_ones():
+    pool = "sources: [{name: rack, kind: private, hosts: 1, resources: {%s}}]"
+    assert "has a key of its own" in str(problems_of(pool % "memory: 3"))
+    assert "whole number" in str(problems_of(pool % "gpu: 1.5"))

@@ -17,6 +17,7 @@ from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
 from dcp.orchestration.ahead.model import PlannedSurge
 from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.scaling.asks import ask_of, traits_for
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import (
     HostPlan,
@@ -46,7 +47,8 @@ from dcp.orchestration.services.decide import START_FAILURES
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
 from dcp.orchestration.traffic.gate import gate_for
-from dcp.scheduling.model import Ask, Assignment, Candidate, Placement
+from dcp.scheduling.model import Ask, Assignment, Candidate, Placement, Trait
+from dcp.scheduling.traits import from_words
 
 PLACEABLE = USABLE | TAKEN_BACK
 
@@ -215,6 +217,7 @@ def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement
     asks = tuple(
         _ask(snapshot, name, replacements[name].add) for name in call_order(snapshot.spec) if replacements[name].add
     )
+    asks = tuple(sorted(asks, key=lambda ask: -ask.priority))
     if not asks:
         return HostPlan(Placement((), ()), ())
     return place_with_new_hosts(
@@ -246,13 +249,10 @@ def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> froze
 
 
 def _ask(snapshot: ApplicationSnapshot, name: str, count: int) -> Ask:
-    spec = snapshot.spec.service(name)
-    return Ask(
-        service=str(ServiceKey(snapshot.name, name)),
-        count=count,
-        resources=spec.resources,
-        constraints=(*spec.constraints, *_kept_from(snapshot, name)),
-        max_per_host=spec.most_per_host,
+    ask = ask_of(snapshot.spec, name, count)
+    return replace(
+        ask,
+        constraints=(*ask.constraints, *_kept_from(snapshot, name)),
         not_on=_failed_on(snapshot, name),
         image=_image(snapshot, name),
     )
@@ -276,8 +276,8 @@ def _rebinds(snapshot: ApplicationSnapshot, host_plan: HostPlan, leaving: Collec
     if not waiting or not any(host.state is HostState.READY for host in snapshot.hosts):
         return ()
     placed = host_plan.placement.assignments
-    sizes = {str(ServiceKey(snapshot.name, one.name)): one.resources for one in snapshot.spec.services}
-    room = with_assignments(placed, sizes, _candidates(snapshot, _is_ready_with_room))
+    asks = {one.service: one for one in (ask_of(snapshot.spec, service.name, 1) for service in snapshot.spec.services)}
+    room = with_assignments(placed, asks, _candidates(snapshot, _is_ready_with_room))
     known = {host.id: host for host in snapshot.hosts}
     return decide_rebinds(waiting, known, room, lambda name, count: _ask(snapshot, name, count), snapshot.seed)
 
@@ -381,21 +381,28 @@ def _is_usable(host: Host, cluster: str) -> bool:
 
 def _candidate(host: Host, instances: Sequence[Instance]) -> Candidate:
     counts: dict[str, int] = {}
+    traits: Counter[Trait] = Counter()
     cpu_millis = memory_bytes = 0
+    rest = Resources(0, 0)
     for instance in instances:
         key = f"{instance.application}/{instance.service}"
         counts[key] = counts.get(key, 0) + 1
         cpu_millis += instance.resources.cpu_millis
         memory_bytes += instance.resources.memory_bytes
+        if instance.resources.disk_bytes or instance.resources.extra:
+            rest = rest.plus(replace(instance.resources, cpu_millis=0, memory_bytes=0))
+        if instance.traits:
+            traits.update(from_words(instance.traits))
     return Candidate(
         host_id=host.id,
         total=host.host_type.resources,
-        used=Resources(cpu_millis, memory_bytes),
+        used=replace(rest, cpu_millis=cpu_millis, memory_bytes=memory_bytes),
         kind=host.kind,
         ready=host.state == HostState.READY,
         price_usd_per_hour=host.host_type.price_usd_per_hour,
         labels=dict(host.host_type.labels),
         instances=counts,
+        traits=traits,
     )
 
 
@@ -421,6 +428,7 @@ def _instances(
     replacements: Mapping[str, Replacement],
 ) -> tuple[PlannedInstance, ...]:
     serving = {service.spec.name: sum(1 for i in service.instances if _serves(i)) for service in snapshot.services}
+    traits = {name: traits_for(snapshot.spec, name) for name in replacements}
     planned: list[PlannedInstance] = []
     for number, assignment in enumerate(host_plan.placement.assignments, snapshot.last_instance + 1):
         key = ServiceKey.parse(assignment.service)
@@ -435,6 +443,7 @@ def _instances(
             plan_id=plan_id,
             created_at=snapshot.now,
             resources=spec.resources,
+            traits=traits[key.name],
             gate=gate_for(
                 spec,
                 targets,

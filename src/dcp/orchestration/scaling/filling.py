@@ -65,10 +65,10 @@ def fill(offer: Offer, asks: Sequence[Ask]) -> Filled | None:
     free = host.total
     taken: dict[str, Ask] = {}
     for ask in sorted(asks, key=lambda ask: (not ask.constraints, -_share(ask.resources, host.total))):
-        count = 0 if unmet_constraint(host, ask.constraints) else _times(ask, free)
+        count = 0 if unmet(host, ask) else _times(ask, free)
         if count:
             taken[ask.service] = replace(ask, count=count)
-            free = _less(free, ask.resources, count)
+            free = free.plus(ask.resources, -count)
     return Filled(offer, tuple(taken[ask.service] for ask in asks if ask.service in taken)) if taken else None
 
 
@@ -83,6 +83,18 @@ def candidate_of(offer: Offer, host_id: str) -> Candidate:
         price_usd_per_hour=offer.host_type.price_usd_per_hour,
         labels=dict(offer.host_type.labels),
     )
+
+
+def unmet(host: Candidate, ask: Ask) -> str:
+    """Return which rule keeps instances of `ask` off an empty host like this one; "" if none does."""
+    labels = host.labels
+    if labels.get("dedicated", "") != ask.dedicated:
+        return f"being kept for {labels.get('dedicated') or 'anybody'}"
+    if ask.sites and labels.get("site", "") not in ask.sites:
+        return f"the site {' or '.join(sorted(ask.sites))}"
+    if ask.hardware and labels.get("hardware", "") not in ask.hardware:
+        return f"the hardware class {' or '.join(sorted(ask.hardware))}"
+    return unmet_constraint(host, ask.constraints)
 
 
 def _cheapest(hosts: list[Filled]) -> Filled | None:
@@ -105,11 +117,10 @@ def _times(ask: Ask, free: Resources) -> int:
         most = min(most, free.cpu_millis // ask.resources.cpu_millis)
     if ask.resources.memory_bytes:
         most = min(most, free.memory_bytes // ask.resources.memory_bytes)
+    if ask.resources.disk_bytes or ask.resources.extra:
+        has = free.amounts()
+        most = min(most, *(has.get(name, 0) // one for name, one in ask.resources.amounts().items() if one))
     return max(0, most)
-
-
-def _less(free: Resources, one: Resources, count: int) -> Resources:
-    return Resources(free.cpu_millis - count * one.cpu_millis, free.memory_bytes - count * one.memory_bytes)
 
 
 def _share(one: Resources, of: Resources) -> float:

@@ -6,17 +6,18 @@ together; where the instances then go on them is the scheduler's to say, which s
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcp.hosts.clusters import UNBOUNDED, Allowance
-from dcp.hosts.model import Offer, Resources, SourceKind
-from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts
+from dcp.hosts.model import Offer, SourceKind
+from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts, unmet
+from dcp.orchestration.scaling.trying import is_involved, try_new_hosts
 from dcp.scheduling.explain import describe, explain
-from dcp.scheduling.filters import unmet_constraint
 from dcp.scheduling.fleet import fleet_of
 from dcp.scheduling.model import Ask, Assignment, Candidate, Placement, Unplaced
 from dcp.scheduling.place import place
+from dcp.scheduling.traits import traits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,41 @@ def place_with_new_hosts(
     """
     if len({ask.service for ask in asks}) < len(asks):
         raise ValueError("two asks name the same service")
+    plan = _place_in_order(asks, candidates, offers, last_host, seed, allowance)
+    if not any(ask.group for ask in asks):
+        return plan
+    refused = {one.service for one in plan.placement.unplaced}
+    broken = {ask.group for ask in asks if ask.group and ask.service in refused}
+    if not broken:
+        return plan
+    whole = tuple(ask for ask in asks if ask.group not in broken)
+    rest = place_with_new_hosts(whole, candidates, offers, last_host, seed, allowance)
+    return replace(rest, placement=_with_refused_groups(rest.placement, plan.placement, asks, broken))
+
+
+def _with_refused_groups(
+    kept: Placement, tried: Placement, asks: tuple[Ask, ...], broken: Collection[str]
+) -> Placement:
+    """Return `kept` with a refusal for every ask of the broken groups, which says who is to blame."""
+    blamed = {one.service: one for one in tried.unplaced}
+    found = list(kept.unplaced)
+    for ask in asks:
+        if ask.group not in broken:
+            continue
+        why = [blamed[one.service] for one in asks if one.group == ask.group and one.service in blamed]
+        words = f"{ask.service}: nothing of group {ask.group} is placed unless all of it fits; {why[0].words}"
+        found.append(Unplaced(ask.service, ask.count, why[0].refusals, words))
+    return replace(kept, unplaced=tuple(found))
+
+
+def _place_in_order(
+    asks: tuple[Ask, ...],
+    candidates: tuple[Candidate, ...],
+    offers: tuple[Offer, ...],
+    last_host: int,
+    seed: int,
+    allowance: Allowance,
+) -> HostPlan:
     if any(ask.not_on for ask in asks):
         return _place_elsewhere_first(asks, candidates, offers, last_host, seed, allowance)
     return _place(asks, candidates, offers, last_host, seed, allowance)
@@ -93,9 +129,15 @@ def _place(
     if not first.unplaced:
         return HostPlan(first, ())
     remaining = _remaining(asks, first)
-    filled = fill_new_hosts(remaining, offers, allowance)
-    new, second = _place_on_new(remaining, filled, last_host, seed)
+    filled = fill_new_hosts([ask for ask in remaining if not is_involved(ask)], offers, allowance)
+    new, second = _place_on_new(tuple(ask for ask in remaining if not is_involved(ask)), filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
+    if involved := tuple(ask for ask in remaining if is_involved(ask)):
+        there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
+        left, allowed = offers_left(offers, new.values()), allowance.less(new.values())
+        more, third = try_new_hosts(involved, there, left, last_host + len(new), seed, allowed)
+        new, second = new | more, (*second, *third)
+        assignments = _in_order(asks, (*assignments, *third))
     there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
     unplaced = _unplaced(
         asks, assignments, there, offers_left(offers, new.values()), seed, allowance.less(new.values())
@@ -149,17 +191,17 @@ def _in_order(asks: tuple[Ask, ...], assignments: tuple[Assignment, ...]) -> tup
 def _with(
     assignments: tuple[Assignment, ...], asks: tuple[Ask, ...], hosts: tuple[Candidate, ...]
 ) -> tuple[Candidate, ...]:
-    return with_assignments(assignments, {ask.service: ask.resources for ask in asks}, hosts)
+    return with_assignments(assignments, {ask.service: ask for ask in asks}, hosts)
 
 
 def with_assignments(
-    assignments: tuple[Assignment, ...], sizes: Mapping[str, Resources], hosts: tuple[Candidate, ...]
+    assignments: tuple[Assignment, ...], asks: Mapping[str, Ask], hosts: tuple[Candidate, ...]
 ) -> tuple[Candidate, ...]:
-    """Return the hosts as they are once the assignments are there; `sizes` of every service by its name."""
+    """Return the hosts as they are once the assignments are there; `asks` of every service by its name."""
     if not assignments:
         return hosts
     added = _by_host(assignments)
-    return tuple(_loaded(host, added.get(host.host_id, Counter()), sizes) for host in hosts)
+    return tuple(_loaded(host, added[host.host_id], asks) if host.host_id in added else host for host in hosts)
 
 
 def _by_host(assignments: tuple[Assignment, ...]) -> Mapping[str, Counter[str]]:
@@ -170,12 +212,12 @@ def _by_host(assignments: tuple[Assignment, ...]) -> Mapping[str, Counter[str]]:
     return found
 
 
-def _loaded(host: Candidate, added: Counter[str], sizes: Mapping[str, Resources]) -> Candidate:
-    used = Resources(
-        host.used.cpu_millis + sum(sizes[service].cpu_millis * count for service, count in added.items()),
-        host.used.memory_bytes + sum(sizes[service].memory_bytes * count for service, count in added.items()),
-    )
-    return replace(host, used=used, instances=dict(Counter(host.instances) + added))
+def _loaded(host: Candidate, added: Counter[str], asks: Mapping[str, Ask]) -> Candidate:
+    used, traits = host.used, Counter(host.traits)
+    for service, count in added.items():
+        used = used.plus(asks[service].resources, count)
+        traits.update(dict.fromkeys(traits_of(asks[service]), count))
+    return replace(host, used=used, instances=dict(Counter(host.instances) + added), traits=traits)
 
 
 def offers_left(offers: Sequence[Offer], taken: Iterable[Offer]) -> tuple[Offer, ...]:
@@ -233,13 +275,15 @@ def _why_not(ask: Ask, offers: tuple[Offer, ...], allowance: Allowance) -> str:
     said: list[str] = []
     for offer in offers:
         name = f"{offer.host_type.name} of {offer.source}"
-        unmet = unmet_constraint(candidate_of(offer, "new"), ask.constraints)
+        rule = unmet(candidate_of(offer, "new"), ask)
         if offer.available is not None and offer.available <= 0:
             said.append(f"no {name} is left")
-        elif unmet:
-            said.append(f"{name} is ruled out by {unmet}")
+        elif rule:
+            said.append(f"{name} is ruled out by {rule}")
         elif ask.resources.fits_in(offer.host_type.resources) and (bound := allowance.against(offer)):
             said.append(f"{name}: {bound}")
+        elif ask.resources.fits_in(offer.host_type.resources):
+            said.append(f"one more {name} would not be where it may stand")
         else:
             said.append(f"{name} is too small ({describe(offer.host_type.resources)})")
     return ", ".join(said)

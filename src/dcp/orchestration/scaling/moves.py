@@ -8,9 +8,10 @@ placement prefers private hosts, so a move is not undone by the next.
 from dataclasses import dataclass
 
 from dcp.hosts.model import Offer, SourceKind
+from dcp.orchestration.scaling.asks import ask_of
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
-from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceKey
-from dcp.scheduling.model import Ask, Candidate
+from dcp.orchestration.services.model import ApplicationSpec, Instance
+from dcp.scheduling.model import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,7 @@ def decide_move(
         if instance.service in tried:
             continue
         tried.add(instance.service)
-        service = spec.service(instance.service)
-        ask = Ask(
-            service=str(ServiceKey(spec.name, service.name)),
-            count=1,
-            resources=service.resources,
-            constraints=service.constraints,
-            max_per_host=service.most_per_host,
-        )
+        ask = ask_of(spec, instance.service, 1)
         plan = place_with_new_hosts((ask,), private, ours, last_host, seed)
         if plan.placement.assignments:
             return Move(plan, instance.id)

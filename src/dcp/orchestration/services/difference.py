@@ -13,9 +13,11 @@ from enum import StrEnum
 from dcp.kernel.units import format_bytes, format_cpu, format_duration
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
+from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.timetable import TimetableEntry
 
 REDACTED = "[redacted]"
+_GENERIC = "deploy.resources.reservations.generic_resources"
 _SECRET_WORDS = ("PASSWORD", "PASSWD", "PWD", "TOKEN", "SECRET", "KEY", "CREDENTIAL")
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/]+@")
 _ASSIGNMENT = re.compile(r"""([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")
@@ -159,10 +161,12 @@ def _health(service: ServiceSpec) -> Lines:
 
 
 def _resources(service: ServiceSpec) -> Lines:
-    size = service.resources.memory_bytes
+    size, disk = service.resources.memory_bytes, service.resources.disk_bytes
     return {
         **_number("deploy.resources.limits.cpus", service.resources.cpu_millis / 1000),
         "deploy.resources.limits.memory": _Line(size, format_bytes(size)),
+        **({"x-dcp.placement.disk": _Line(disk, format_bytes(disk))} if disk else {}),
+        **{f"{_GENERIC}.{name}": _Line(amount, str(amount)) for name, amount in service.resources.extra},
     }
 
 
@@ -172,6 +176,16 @@ def _placement(service: ServiceSpec) -> Lines:
     return {
         **({path: _Line(frozenset(constraints), ", ".join(constraints))} if constraints else {}),
         **_text("deploy.placement.max_replicas_per_node", service.max_per_host),
+        **_unlike_default(service.rules, PlacementRules()),
+    }
+
+
+def _unlike_default(part: PlacementRules | PlacementWishes, default: PlacementRules | PlacementWishes) -> Lines:
+    """One line for each field that is not as it is by default."""
+    return {
+        f"x-dcp.placement.{field.name}": _Line(value, str(value))
+        for field in fields(part)
+        if (value := getattr(part, field.name)) != getattr(default, field.name)
     }
 
 
@@ -271,6 +285,7 @@ _FIELDS: tuple[_Field, ...] = (
     # Where an instance may stand is decided once, when it is placed: a new rule is met by placing anew.
     _Field(Effect.REPLACE, _placement),
     _Field(Effect.IN_PLACE, lambda s: _text("deploy.replicas", s.replicas)),
+    _Field(Effect.IN_PLACE, lambda s: _unlike_default(s.wishes, PlacementWishes())),
     _Field(Effect.IN_PLACE, _elastic),
     _Field(Effect.IN_PLACE, _signals),
     _Field(Effect.IN_PLACE, _timetable),

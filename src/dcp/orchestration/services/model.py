@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from dcp.hosts.model import Resources
 from dcp.orchestration.services.container import ContainerSpec
+from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.services.timetable import TimetableEntry
@@ -135,6 +136,8 @@ class ServiceSpec:
     max_per_host: int | None = None
     constraints: tuple[str, ...] = ()
     """Placement constraints as Compose writes them: `node.labels.zone==a`, `node.labels.disk!=hdd`."""
+    rules: PlacementRules = PlacementRules()
+    wishes: PlacementWishes = PlacementWishes()
     restart: RestartPolicy = RestartPolicy()
     update: UpdatePolicy = UpdatePolicy()
     stop_grace_s: float = 10.0
@@ -215,6 +218,8 @@ class Instance:
     """Why it has to leave (the plan's word, a stable code); empty: it is wanted."""
     reason: str = ""
     """Why it is in its state: a stable code."""
+    traits: tuple[str, ...] = ()
+    """What it brings to its host for those that come later, as `traits` of the scheduler write it."""
     version: int = 0
 
     @property

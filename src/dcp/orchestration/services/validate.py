@@ -8,7 +8,7 @@ import math
 import re
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from zoneinfo import available_timezones
 
@@ -17,6 +17,7 @@ from dcp.kernel.errors import Problem
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
+from dcp.orchestration.services.placement_problems import problems_of_placement
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import DAY_MINUTES, EVERY_DAY, TimetableEntry
 
@@ -217,6 +218,7 @@ def _placement_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
             yield Problem(path, f"{text!r} is not a constraint that dcp knows", CONSTRAINT_HINT)
         elif match[1] == "source" and match[3] not in kinds:
             yield Problem(path, f"{match[3]!r} is not a kind of source", f"use {' or '.join(kinds)}")
+    yield from problems_of_placement(service.rules, service.wishes, f"{at}.x-dcp.placement")
 
 
 def _problems_between(spec: ApplicationSpec) -> Iterator[Problem]:
@@ -225,10 +227,21 @@ def _problems_between(spec: ApplicationSpec) -> Iterator[Problem]:
     for service in by_name.values():
         for path, needed in _edges(service):
             yield from _edge_problems(service, path, by_name.get(needed), needed)
+        yield from _unknown_neighbours(service, by_name)
         for key, names in (("depends_on", service.depends_on), ("x-dcp.calls", service.calls)):
             for name in _twice(item.service for item in names):
                 yield Problem(f"services.{service.name}.{key}.{name}", "is given twice", "give it once")
     yield from _cycles(by_name)
+
+
+def _unknown_neighbours(service: ServiceSpec, by_name: Mapping[str, ServiceSpec]) -> Iterator[Problem]:
+    for side, some in (("beside", service.rules.beside), ("apart", service.rules.apart)):
+        for position, one in enumerate(some):
+            path = f"services.{service.name}.x-dcp.placement.{side}.{position}"
+            if "/" not in one.service and one.service not in by_name:
+                yield Problem(path, f"there is no service {one.service!r}", "of another file: application/name")
+            if side == "beside" and one.service == service.name:
+                yield Problem(path, "a service cannot wait for itself", "remove it")
 
 
 def _shared(spec: ApplicationSpec) -> Iterator[Problem]:
@@ -314,7 +327,9 @@ def _too_large(service: ServiceSpec, largest: tuple[Resources, ...]) -> Problem:
 
 
 def _size(resources: Resources) -> str:
-    return f"{format_cpu(resources.cpu_millis)} with {format_bytes(resources.memory_bytes)}"
+    more = [f"{format_bytes(resources.disk_bytes)} of disk"] if resources.disk_bytes else []
+    more += [f"{amount:,} {name}" for name, amount in resources.extra]
+    return " with ".join((format_cpu(resources.cpu_millis), format_bytes(resources.memory_bytes), *more))
 
 
 def _a(noun: str) -> str:

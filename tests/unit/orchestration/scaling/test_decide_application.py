@@ -1,5 +1,6 @@
 """One plan for a whole application: hosts, instances, gates and removals together."""
 
+from collections import Counter
 from dataclasses import replace
 
 from dcp.hosts.clusters import Cluster, allowance_of
@@ -8,6 +9,7 @@ from dcp.hosts.states import HostState
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS, Sample
 from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
 from dcp.orchestration.scaling.model import Policy, ScalingState, Timing
+from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.model import (
     ApplicationSpec,
     Call,
@@ -17,6 +19,7 @@ from dcp.orchestration.services.model import (
     Instance,
     ServiceSpec,
 )
+from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.states import InstanceState
 
 NOW = 10_000.0
@@ -230,3 +233,49 @@ def test_headroom_is_asked_for_beside_the_plan_and_only_while_it_is_missing() ->
     assert "headroom" in extra.why
     assert not decide_application(snapshot(cluster=bounds, hosts=(*HOSTS, extra.host), offers=())).changes_anything
     assert not decide_application(snapshot(cluster=bounds, removing=True)).hosts
+
+
+def test_rules_hold_against_what_other_applications_placed() -> None:
+    """The other application's port, heavy kind and dislike are known by what its instances brought there."""
+    feed = replace(SPEC.services[0], rules=PlacementRules(heavy="encode"), container=ContainerSpec(host_port=443))
+    there = (("heavy:encode",), ("port:443",))
+    others = tuple(
+        replace(running("other", host.id, 90 + n), application="blog", traits=there[n]) for n, host in enumerate(HOSTS)
+    )
+    spec = replace(SPEC, services=(replace(feed, calls=()), SPEC.services[1]))
+    one = snapshot(spec=spec)
+    moved = (replace(one.services[0], spec=spec.services[0], instances=()), one.services[1])
+    plan = decide_application(replace(one, services=moved, host_instances=(*RUNNING[2:], *others), offers=()))
+    assert not [planned for planned in plan.instances if planned.instance.service == "feed"]
+    (refused,) = plan.unplaced
+    assert {(r.reason, r.hosts) for r in refused.refusals} == {("heavy", 1), ("host-port", 1)}
+    free = decide_application(replace(one, services=moved, host_instances=RUNNING[2:], offers=()))
+    placed = [planned.instance for planned in free.instances if planned.instance.service == "feed"]
+    assert {instance.host_id for instance in placed} == {"private-1", "private-2"}
+    assert {instance.traits for instance in placed} == {("heavy:encode", "port:443")}
+
+
+def test_disk_and_named_resources_of_what_runs_are_counted() -> None:
+    size = Resources(100, 1 << 20, 10 << 30, (("gpu", 1),))
+    large = replace(SLICE, resources=Resources(1000, 1 << 30, 20 << 30, (("gpu", 2),)))
+    hosts = tuple(replace(host, host_type=large) for host in HOSTS)
+    feed = replace(SPEC.services[0], resources=size, calls=(), replicas=4, elastic=None)
+    spec = ApplicationSpec("shop", (feed,))
+    other = replace(running("other", "private-1", 9), application="blog", resources=size)
+    one = snapshot(spec=spec, hosts=hosts, host_instances=(other,), offers=())
+    service_now = replace(one.services[0], spec=feed, scaling=ScalingState(target=4), instances=())
+    plan = decide_application(replace(one, services=(service_now,)))
+    assert Counter(planned.instance.host_id for planned in plan.instances) == {"private-1": 1, "private-2": 2}
+    assert [(one.service, one.count) for one in plan.unplaced] == [("shop/feed", 1)]
+    assert plan.unplaced[0].refusals[0].reason == "disk-and-gpu"
+
+
+def test_higher_priority_is_placed_first() -> None:
+    low, high = (replace(service(name, 2), elastic=None, capacity=None) for name in ("low", "high"))
+    spec = ApplicationSpec("shop", (low, replace(high, wishes=PlacementWishes(priority=5))))
+    one = snapshot(spec=spec, hosts=HOSTS[:1], host_instances=(), offers=())
+    waiting = tuple(
+        replace(one.services[0], spec=each, scaling=ScalingState(target=2), instances=()) for each in spec.services
+    )
+    plan = decide_application(replace(one, services=waiting))
+    assert [planned.instance.service for planned in plan.instances] == ["high", "high"]

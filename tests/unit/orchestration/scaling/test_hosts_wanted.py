@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dcp.hosts.model import HostType, Offer, Resources, SourceKind
 from dcp.orchestration.scaling.filling import candidate_of
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
-from dcp.scheduling.model import Ask, Candidate
+from dcp.scheduling.model import Ask, Candidate, SpreadOver
 from dcp.scheduling.place import place
 
 MIB = 1 << 20
@@ -238,3 +238,61 @@ def test_nothing_is_bought_only_because_a_start_failed() -> None:
     plan = plan_for(two, offers=(cloud(),), hosts=(candidate_of(pool(), "pool-1"),))
     assert [a.host_id for a in plan.placement.assignments] == ["pool-1", "pool-1"]
     assert (plan.new_hosts, plan.placement.unplaced) == ((), ())
+
+
+def in_zone(offer: Offer, zone: str) -> Offer:
+    return replace(offer, host_type=replace(offer.host_type, name=f"slice-{zone}", labels=(("zone", zone),)))
+
+
+def test_new_hosts_come_from_where_a_skew_wants_them() -> None:
+    question = replace(ask(12), spread=(SpreadOver("zone", 1),))
+    offers = (in_zone(pool(source="a"), "a"), in_zone(cloud(source="b"), "b"), in_zone(cloud(source="c"), "c"))
+    plan = plan_for(question, offers=offers, hosts=tuple(candidate_of(offer, f"{offer.source}-1") for offer in offers))
+    assert not plan.new_hosts
+    plan = plan_for(
+        replace(question, count=18), offers=offers, hosts=tuple(candidate_of(o, f"{o.source}-1") for o in offers)
+    )
+    by_zone = Counter(one.host_id[0] for one in plan.placement.assignments)
+    assert by_zone == {"a": 6, "b": 6, "c": 6}
+    assert [new.host_id for new in plan.new_hosts] == ["a-8", "b-9", "c-10"]
+
+
+def test_new_hosts_hold_what_must_not_meet() -> None:
+    heavy = replace(ask(3, "shop/train"), heavy="gpu")
+    ports = replace(ask(2, "shop/edge"), host_ports=frozenset({443}))
+    plan = plan_for(heavy, ports, offers=(pool(2), cloud()))
+    for service, count in (("shop/train", 3), ("shop/edge", 2)):
+        assert len({one.host_id for one in plan.placement.assignments if one.service == service}) == count
+    assert bought(plan) == {"pool/slice": 2, "cloud/small": 1}
+
+
+def test_named_resources_choose_the_offer() -> None:
+    gpus = replace(LARGE, name="gpus", resources=Resources(4000, 4096 * MIB, 0, (("gpu", 2),)))
+    question = ask(3, "shop/train", Resources(250, 64 * MIB, 0, (("gpu", 1),)))
+    plan = plan_for(question, offers=(pool(), cloud(host_type=gpus)))
+    assert bought(plan) == {"cloud/gpus": 2}
+
+
+def test_dedicated_offers_are_left_to_what_they_are_kept_for() -> None:
+    kept = replace(SLICE, labels=(("dedicated", "ads"),))
+    plan = plan_for(ask(1), offers=(pool(host_type=kept), cloud()))
+    assert bought(plan) == {"cloud/small": 1}
+    (refused,) = plan_for(ask(1), offers=(pool(host_type=kept),)).placement.unplaced
+    assert refused.words.endswith("slice of pool is ruled out by being kept for ads")
+
+
+def test_a_group_is_placed_whole_or_not_at_all() -> None:
+    pair = tuple(replace(ask(count, f"shop/{name}"), group="pair") for name, count in (("one", 2), ("two", 9)))
+    plan = plan_for(*pair, ask(1, "shop/other"), offers=(pool(2),))
+    assert {one.service for one in plan.placement.assignments} == {"shop/other"}
+    assert [(one.service, one.count) for one in plan.placement.unplaced] == [("shop/one", 2), ("shop/two", 9)]
+    assert "nothing of group pair is placed unless all of it fits; shop/two: " in plan.placement.unplaced[0].words
+    assert len(plan.new_hosts) == 1
+    whole = plan_for(*pair, offers=(pool(3),))
+    assert Counter(one.service for one in whole.placement.assignments) == {"shop/one": 2, "shop/two": 9}
+
+
+def test_many_new_hosts_for_ports_are_few_steps() -> None:
+    plan = plan_for(replace(ask(300), host_ports=frozenset({80})), offers=(pool(100), cloud()))
+    assert bought(plan) == {"pool/slice": 100, "cloud/small": 200}
+    assert len({one.host_id for one in plan.placement.assignments}) == 300

@@ -29,8 +29,10 @@ from dcp.orchestration.services.model import (
     ServiceSpec,
     UpdatePolicy,
 )
+from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import TimetableEntry
+from dcp.scheduling.model import Neighbour
 
 FEED = ServiceSpec("feed", ("serve", "--port", "80"), Resources(250, 128 * 1024**2), environment=(("MODE", "a"),))
 USER = ServiceSpec("user", ("serve",), Resources(500, 64 * 1024**2))
@@ -54,6 +56,8 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "slow_threshold_ms": (500, Effect.IN_PLACE),
     "max_per_host": (1, Effect.REPLACE),
     "constraints": (("node.labels.zone==a",), Effect.REPLACE),
+    "rules": (PlacementRules(apart=(Neighbour("user", "zone"),)), Effect.REPLACE),
+    "wishes": (PlacementWishes("fullest", priority=5), Effect.IN_PLACE),
     "restart": (RestartPolicy(RestartCondition.NONE), Effect.IN_PLACE),
     "update": (UpdatePolicy(2), Effect.IN_PLACE),
     "stop_grace_s": (3.0, Effect.REPLACE),

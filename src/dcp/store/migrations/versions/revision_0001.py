@@ -79,6 +79,7 @@ def _instances() -> None:
         sa.Column("replaces", NAME, nullable=False),
         sa.Column("leave_reason", NAME, nullable=False),
         sa.Column("reason", NAME, nullable=False),
+        sa.Column("holds", sa.Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("stamp", sa.BigInteger, nullable=False),
     )

@@ -1,0 +1,108 @@
+"""New hosts for what depends on more than its own host: neighbours, domains, ports, heavy kinds.
+
+Whether a new host helps shows only beside all others, so one is tried: of the private offers in their order the first
+that takes an instance, else of the cloud the cheapest for each instance it takes. Where only the host itself
+matters, as many as would take half of what is left are added at once, so that a thousand hosts are a dozen steps. Those
+that get nothing in the end are not asked for.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dcp.hosts.clusters import Allowance
+from dcp.hosts.model import Offer, SourceKind
+from dcp.orchestration.scaling.filling import candidate_of, unmet
+from dcp.scheduling.fleet import Fleet
+from dcp.scheduling.model import HOST, Ask, Assignment, Candidate
+from dcp.scheduling.place import decide_batch, place, place_batch
+
+
+def is_involved(ask: Ask) -> bool:
+    """Return whether it matters for `ask` what stands on other hosts, or what else stands on its own."""
+    return bool(ask.beside or ask.apart or ask.spread or ask.heavy or ask.host_ports or ask.empty_only)
+
+
+def try_new_hosts(
+    asks: Sequence[Ask],
+    candidates: Sequence[Candidate],
+    offers: Sequence[Offer],
+    last_host: int,
+    seed: int,
+    allowance: Allowance,
+) -> tuple[dict[str, Offer], tuple[Assignment, ...]]:
+    """Return the new hosts that are used, by identifier from `last_host + 1` on, and where instances go."""
+    trial = _Trial(Fleet(seed, candidates), list(offers), last_host, allowance)
+    for ask in asks:
+        trial.place(ask)
+    hosts = (*candidates, *(candidate_of(offer, name) for name, offer in trial.new.items()))
+    assignments = place(tuple(asks), hosts, seed).assignments
+    used = {assignment.host_id for assignment in assignments}
+    kept = [(name, offer) for name, offer in trial.new.items() if name in used]
+    names = {name: f"{offer.source}-{last_host + number}" for number, (name, offer) in enumerate(kept, 1)}
+    renamed = tuple(replace(one, host_id=names.get(one.host_id, one.host_id)) for one in assignments)
+    return {names[name]: offer for name, offer in kept}, renamed
+
+
+def _by_domain(ask: Ask) -> bool:
+    """Return whether one host more changes what others take: then what one takes says nothing of the next."""
+    apart = any(one.within != HOST and not one.preferred for one in ask.apart)
+    return apart or any(not one.preferred for one in ask.beside) or any(one.max_skew is not None for one in ask.spread)
+
+
+class _Trial:
+    """A fleet to which hosts are added in thought."""
+
+    def __init__(self, fleet: Fleet, offers: list[Offer], last_host: int, allowance: Allowance) -> None:
+        self.new: dict[str, Offer] = {}
+        self._fleet = fleet
+        self._offers = offers
+        self._stock = [math.inf if offer.available is None else offer.available for offer in offers]
+        self._last_host = last_host
+        self._allowance = allowance
+
+    def place(self, ask: Ask) -> None:
+        """Place `ask`, with new hosts as far as they help."""
+        left = place_batch(self._fleet, ask).left
+        while left:
+            found = self._best(replace(ask, count=left))
+            if found is None:
+                return
+            number, taken = found
+            self._add(number, 1 if _by_domain(ask) else max(1, left // taken // 2))
+            before, left = left, place_batch(self._fleet, replace(ask, count=left)).left
+            if left == before:
+                return
+
+    def _best(self, ask: Ask) -> tuple[int, int] | None:
+        """Return which offer to take a host of, by its number, and how many more instances fit with one."""
+        best: tuple[float, int, int] | None = None
+        for number, offer in enumerate(self._offers):
+            if self._stock[number] <= 0 or not self._allowance.permits(offer):
+                continue
+            if unmet(candidate_of(offer, "new"), ask) or not (taken := self._taken(offer, ask)):
+                continue
+            if offer.kind is SourceKind.PRIVATE:
+                return number, taken
+            price = offer.host_type.price_usd_per_hour / taken
+            if best is None or price < best[0]:
+                best = (price, number, taken)
+        return None if best is None else best[1:]
+
+    def _taken(self, offer: Offer, ask: Ask) -> int:
+        name = f"{offer.source}-{self._last_host + len(self.new) + 1}"
+        self._fleet.join([candidate_of(offer, name)])
+        taken = ask.count - decide_batch(self._fleet, ask).left
+        self._fleet.leave([name])
+        return taken
+
+    def _add(self, number: int, count: int) -> None:
+        offer = self._offers[number]
+        for _ in range(int(min(count, self._stock[number]))):
+            if not self._allowance.permits(offer):
+                return
+            name = f"{offer.source}-{self._last_host + len(self.new) + 1}"
+            self._fleet.join([candidate_of(offer, name)])
+            self.new[name] = offer
+            self._allowance = self._allowance.less((offer,))
+            self._stock[number] -= 1
