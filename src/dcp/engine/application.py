@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from dcp.engine.context import Context, log
 from dcp.engine.placing import Written, write_plan
 from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, open_to, quotas_left
-from dcp.hosts.creation import places_left
 from dcp.hosts.model import Host, Offer, SourceHost
+from dcp.hosts.places import places_left
 from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
 from dcp.images.warming.model import as_pulled

@@ -7,10 +7,12 @@ that call was answered; so nothing is made twice, whoever keeps the tokens.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dcp.hosts.model import Host, HostOrder, Offer, SourceLimits, Variant
+from dcp.hosts.places import Place, open_places, price_in, shared_out
 from dcp.hosts.refusals import RefusalKind, Refused, ruled_out
 from dcp.hosts.states import HostState
 from dcp.hosts.steps import HostStep
@@ -54,11 +56,13 @@ class AskingView:
     source: str
     waiting: tuple[Host, ...]
     """Hosts in `requested` that may be asked for now, oldest first."""
-    flying: int
+    flying: tuple[Host, ...]
     """Hosts in `creating` that the source does not show yet."""
     offers: tuple[Offer, ...]
     limits: SourceLimits
     memory: tuple[Refused, ...]
+    given_at: Mapping[Place, float] = field(default_factory=dict)
+    """When places gave hosts that did so lately."""
 
 
 def decide_asking(view: AskingView) -> tuple[HostStep, ...]:
@@ -67,28 +71,29 @@ def decide_asking(view: AskingView) -> tuple[HostStep, ...]:
     Hosts of one token are one call. At most `limits.in_flight` are asked for and not yet shown at any time.
     """
     offers = {offer.host_type.name: offer for offer in view.offers if offer.source == view.source}
-    places = {name: _place(offer, view) for name, offer in offers.items()}
-    room = max(0, view.limits.in_flight - view.flying)
+    asked = Counter((host.host_type.name, host.variant) for host in view.flying if host.reason != ACCEPTED)
+    openings = {name: open_places(offer, view.memory, view.now, view.given_at, asked) for name, offer in offers.items()}
+    room = max(0, view.limits.in_flight - len(view.flying))
     steps: list[HostStep] = []
-    chosen: dict[tuple[str, str], list[Host]] = {}
+    chosen: dict[str, list[Host]] = {}
     for host in view.waiting:
         name = host.host_type.name
         if name not in offers:
             words = f"{view.source} has no host type {name} any more"
             steps.append(HostStep(host, HostState.FAILED, "not-offered", words))
             continue
-        place = places[name]
-        if isinstance(place, Variant):
+        places = openings[name]
+        if not isinstance(places, Refused):
             if room > 0:
-                chosen.setdefault((name, place.key), []).append(host)
+                chosen.setdefault(name, []).append(host)
                 room -= 1
-        elif place.kind is not RefusalKind.THROTTLED:
-            steps.append(HostStep(host, HostState.FAILED, _why_failed(place), _no_place_words(offers[name], place)))
-    for (name, _), hosts in chosen.items():
-        place = places[name]
-        assert isinstance(place, Variant)
-        for first in range(0, len(hosts), view.limits.batch):
-            steps.extend(_asked(hosts[first : first + view.limits.batch], offers[name], place))
+        elif places.kind is not RefusalKind.THROTTLED:
+            steps.append(HostStep(host, HostState.FAILED, _why_failed(places), _no_place_words(offers[name], places)))
+    for name, hosts in chosen.items():
+        places = openings[name]
+        assert not isinstance(places, Refused)
+        for variant, some in shared_out(hosts, places, view.limits):
+            steps.extend(_asked(some, offers[name], variant))
     return tuple(steps)
 
 
@@ -120,41 +125,13 @@ def account_wide(memory: Iterable[Refused], source: str, now: float) -> Refused 
     return ruled_out((one for one in memory if not one.type_name), source, "", "", now)
 
 
-def places_left(memory: Iterable[Refused], offer: Offer, now: float) -> tuple[Variant, ...]:
-    """Return the places of an offer that no refusal rules out, but for throttling, which ends by itself."""
-    lasting = _lasting(memory)
-    name = offer.host_type.name
-    return tuple(one for one in offer.variants if ruled_out(lasting, offer.source, name, one.key, now) is None)
-
-
-def _lasting(memory: Iterable[Refused]) -> tuple[Refused, ...]:
-    return tuple(one for one in memory if one.kind is not RefusalKind.THROTTLED)
-
-
 def _unknown(host: Host, listed: frozenset[str]) -> bool:
     return host.state == HostState.CREATING and host.reason != ACCEPTED and host.id not in listed
 
 
-def _place(offer: Offer, view: AskingView) -> Variant | Refused:
-    """Return the cheapest place that nothing rules out; else why there is none now, the first to end."""
-    price = offer.host_type.price_usd_per_hour
-    refusals: list[Refused] = []
-    for variant in sorted(offer.variants, key=lambda one: _price(one, price)):
-        lasting = ruled_out(_lasting(view.memory), offer.source, offer.host_type.name, variant.key, view.now)
-        if lasting is not None:
-            refusals.append(lasting)
-            continue
-        return ruled_out(view.memory, offer.source, offer.host_type.name, variant.key, view.now) or variant
-    return min(refusals, key=lambda one: one.until)
-
-
-def _price(variant: Variant, otherwise: float) -> float:
-    return otherwise if variant.price_usd_per_hour is None else variant.price_usd_per_hour
-
-
-def _asked(hosts: list[Host], offer: Offer, place: Variant) -> list[HostStep]:
+def _asked(hosts: Sequence[Host], offer: Offer, place: Variant) -> list[HostStep]:
     """Write the place, its price and the token; the token is of these hosts at this time and comes never again."""
-    price = _price(place, offer.host_type.price_usd_per_hour)
+    price = price_in(place, offer)
     seed = " ".join(f"{host.id}/{host.version}/{host.requested_at!r}" for host in hosts)
     token = hashlib.sha256(seed.encode()).hexdigest()[:32]
     where = f" in {place.key}" if place.key else ""

@@ -1,7 +1,9 @@
 """Which hosts are asked for where, in which calls, and what the answers mean."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,10 +17,10 @@ from dcp.hosts.creation import (
     decide_asking,
     new_calls,
     open_tokens,
-    places_left,
     repeated_calls,
 )
 from dcp.hosts.model import Host, HostType, Offer, Resources, SourceKind, SourceLimits, Variant
+from dcp.hosts.places import Place, places_left
 from dcp.hosts.refusals import RefusalKind, Refused, ruled_out
 from dcp.hosts.states import HostState
 from dcp.hosts.steps import HostStep, after_step
@@ -44,10 +46,11 @@ def ask(
     *waiting: Host,
     memory: tuple[Refused, ...] = (),
     limits: SourceLimits = SourceLimits(batch=10),  # noqa: B008
-    flying: int = 0,
+    flying: tuple[Host, ...] = (),
     offers: tuple[Offer, ...] = (OFFER,),
+    given_at: Mapping[Place, float] = MappingProxyType({}),
 ) -> tuple[HostStep, ...]:
-    return decide_asking(AskingView(NOW, "cloud", waiting, flying, offers, limits, memory))
+    return decide_asking(AskingView(NOW, "cloud", waiting, flying, offers, limits, memory, given_at))
 
 
 def refused(kind: RefusalKind, type_name: str = "small", variant: str = "", until: float = NOW + 60) -> Refused:
@@ -83,8 +86,41 @@ def test_a_token_comes_never_again_although_the_host_does() -> None:
 
 def test_only_so_many_are_in_flight_oldest_first() -> None:
     limits = SourceLimits(batch=10, in_flight=8)
-    assert [one.id for one in written(ask(*hosts(9), limits=limits, flying=5))] == ["cloud-1", "cloud-2", "cloud-3"]
-    assert ask(*hosts(9), limits=limits, flying=9) == ()
+    flying = tuple(host(number, HostState.CREATING, reason=ACCEPTED) for number in range(20, 29))
+    assert [one.id for one in written(ask(*hosts(9), limits=limits, flying=flying[:5]))] == [
+        "cloud-1",
+        "cloud-2",
+        "cloud-3",
+    ]
+    assert ask(*hosts(9), limits=limits, flying=flying) == ()
+
+
+SAME_PRICE = replace(OFFER, variants=tuple(Variant(key) for key in "abcde"))
+
+
+def calls_to(steps: tuple[HostStep, ...]) -> list[tuple[str, int]]:
+    return [(call.hosts[0].variant, len(call.hosts)) for call in new_calls(written(steps))]
+
+
+def test_places_of_one_price_are_tried_with_a_few_hosts_each_before_many_are_asked_for() -> None:
+    limits = SourceLimits(batch=10, in_flight=40)
+    assert calls_to(ask(*hosts(100), offers=(SAME_PRICE,), limits=limits)) == [(key, 4) for key in "abcde"]
+    assert calls_to(ask(*hosts(3), offers=(SAME_PRICE,), limits=limits)) == [("a", 3)], "a few are no trial"
+    under_way = tuple(host(n, HostState.CREATING, reason="asked", variant="abcde"[n % 5]) for n in range(200, 220))
+    assert ask(*hosts(100), offers=(SAME_PRICE,), limits=limits, flying=under_way) == (), "its answer is waited for"
+    known_out = tuple(refused(RefusalKind.STOCK_OUT, variant=key) for key in "abcd")
+    found = calls_to(ask(*hosts(100), offers=(SAME_PRICE,), limits=limits, memory=known_out))
+    assert found == [("e", 10)] * 4, "without a choice there is nothing to try"
+
+
+def test_places_that_gave_take_turns_and_the_others_are_left_alone() -> None:
+    limits = SourceLimits(batch=10, in_flight=40)
+    given = {("small", "d"): NOW - 9, ("small", "b"): NOW - 5}
+    found = calls_to(ask(*hosts(100), offers=(SAME_PRICE,), limits=limits, given_at=given))
+    assert found == [("d", 10), ("b", 10), ("d", 10), ("b", 10)]
+    busy = tuple(host(n, HostState.CREATING, reason="asked", variant="d") for n in range(200, 210))
+    found = calls_to(ask(*hosts(10), offers=(SAME_PRICE,), limits=limits, given_at=given, flying=busy))
+    assert found == [("b", 10)], "whoever has fewer calls under way is next"
 
 
 def test_throttling_is_waited_for_and_nothing_else_is() -> None:
@@ -241,11 +277,12 @@ def run_market(market: Market, offers: tuple[Offer, ...], count: int, limits: So
     now, memory, tries, got = NOW, list[Refused](), Counter[str](), 0
     wanted = [f"cloud-{number}" for number in range(count)]
     queue: list[Host] = []
+    given_at: dict[Place, float] = {}
     for _ in range(60):
         queue += planned(wanted, offers, memory, now)
         if not queue:
             return got, tries
-        view = AskingView(now, "cloud", tuple(queue), 0, offers, limits, tuple(memory))
+        view = AskingView(now, "cloud", tuple(queue), (), offers, limits, tuple(memory), given_at)
         steps = decide_asking(view)
         assert sum(step.after == HostState.CREATING for step in steps) <= limits.in_flight
         moved = {step.host.id for step in steps}
@@ -260,6 +297,7 @@ def run_market(market: Market, offers: tuple[Offer, ...], count: int, limits: So
             memory += settled.memory
             after = [after_step(step, step.host, now) for step in settled.steps]
             got += sum(one.reason == ACCEPTED for one in after)
+            given_at |= {(one.host_type.name, one.variant): now for one in after if one.reason == ACCEPTED}
             queue += [one for one in after if one.state == HostState.REQUESTED]
         queue.sort(key=lambda one: one.id)
         now += 1.0

@@ -58,6 +58,7 @@ class _Process:
     order: StartOrder
     port: int
     behaviour: Behaviour
+    started_at: float
     healthy_at: float
     ends: list[tuple[float, int]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -123,6 +124,10 @@ class FakeRuntime:
     def order_of(self, instance_id: str) -> StartOrder:
         """Return what the instance was really started with; KeyError if it is not there."""
         return self._processes[instance_id].order
+
+    def start_times_s(self) -> dict[str, float]:
+        """Return, by host, the seconds that the newest instance there takes from its start to its health."""
+        return {one.order.host_id: one.healthy_at - one.started_at for one in self._processes.values()}
 
     def running(self) -> frozenset[str]:
         """Return the ids of everything that runs now."""
@@ -213,7 +218,8 @@ class FakeRuntime:
         if self._rng.random() < behaviour.start_error_share:
             raise DriverError(f"{order.instance_id}: start failed")
         now = self._clock.now()
-        process = _Process(order, self._next_port(), behaviour, now + self._rng.uniform(*behaviour.healthy_after_s))
+        healthy_at = now + self._rng.uniform(*behaviour.healthy_after_s)
+        process = _Process(order, self._next_port(), behaviour, now, healthy_at)
         if behaviour.crash_after_s is not None and self._rng.random() < behaviour.crash_share:
             process.ends.append((now + behaviour.crash_after_s, behaviour.crash_exit_code))
         process.log += (f"started on port {process.port}", *behaviour.lines)

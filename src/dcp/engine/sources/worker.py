@@ -18,6 +18,7 @@ from dcp.hosts.answers import MemoryTimes, back_off_s, remembered, settle
 from dcp.hosts.creation import AskingView, decide_asking, new_calls, repeated_calls
 from dcp.hosts.decide import SourceDecision, decide_hosts
 from dcp.hosts.model import Host, Offer, SourceHost, SourceKind
+from dcp.hosts.places import Place
 from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
 from dcp.hosts.states import COMING, HostState
@@ -32,6 +33,8 @@ ON_ITS_WAY = COMING | {HostState.STOPPING, HostState.STOPPED}
 """States in which a host makes no difference to anybody yet, or any more."""
 ANSWER_AT_ONCE_S = 0.05
 """An answer that comes so soon is written in the same look: many a source has no network in between."""
+GIVEN_LATELY_S = 120.0
+"""A place that gave a host so lately is believed to have more."""
 PRIVATE_MEMORY_S = 5.0
 """A private source says what is free, so a refusal is only the race of two plans; no cloud host is bought for long."""
 
@@ -51,6 +54,7 @@ class SourceWorker:
         self._doubted = False
         self._reported: frozenset[str] = frozenset()
         self._collected_at: dict[str, float] = {}
+        self._given_at: dict[Place, float] = {}
 
     async def step(self, lease: Lease) -> float:
         """Write answers, list, decide, write and begin calls once; return seconds until the next look."""
@@ -124,10 +128,11 @@ class SourceWorker:
             now=view.now,
             source=self._source.name,
             waiting=waiting if offers is not None else (),
-            flying=sum(1 for h in view.hosts if h.state == HostState.CREATING and h.id not in look.listed),
+            flying=tuple(h for h in view.hosts if h.state == HostState.CREATING and h.id not in look.listed),
             offers=offers or (),
             limits=self._source.limits,
             memory=look.memory,
+            given_at={place: at for place, at in self._given_at.items() if view.now - at < GIVEN_LATELY_S},
         )
 
     async def _offers(self) -> tuple[Offer, ...] | None:
@@ -188,6 +193,10 @@ class SourceWorker:
     async def _write_answers(self, lease: Lease, answers: Answers) -> None:
         now = self._context.clock.now()
         settled = [settle(self._source.name, call, found, now, self._times()) for call, found in answers.created]
+        for call, found in answers.created:
+            for host in call.wanted:
+                if host.id not in found:
+                    self._given_at[host.host_type.name, host.variant] = now
         steps = [step for one in settled for step in one.steps]
         steps += [self._ask_again(host, error, now) for host, error in (*answers.deleted, *answers.stopped)]
         steps += [self._started(host, error, now) for host, error in answers.started]

@@ -3,32 +3,37 @@
 That asker begins when the demand does, is never refused or throttled, because it knows the stock and the limits, and
 keeps its calls under way without a gap, each as short as calls can be. It asks for as many hosts as dcp was given, and
 the machines it gets are those that dcp got, in the same order: the same boot times, the same ones that are never
-ready. It uses a host the moment it runs, and its instances start as fast as any can. What dcp takes longer than this
-is dcp's own share: deciding, refusals it ran into, waiting between looks, hosts noticed late, instances started late.
+ready. It uses a host the moment it runs, and the instance there takes as long to start as it took with dcp. What dcp
+takes longer than this is dcp's own share: deciding, refusals it ran into, waiting between looks, hosts noticed late,
+instances started late.
 """
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dcp.simulation.fleet.scenario import CloudScenario, FleetScenario
 
 
-def bound_s(scenario: FleetScenario, boots_s: Sequence[Sequence[float]], wanted: int) -> float:
+def bound_s(
+    scenario: FleetScenario, boots_s: Sequence[Mapping[str, float]], starts_s: Mapping[str, float], wanted: int
+) -> float:
     """Return seconds from the demand until `wanted` instances can serve on cloud hosts; infinite if they never can.
 
-    `boots_s`: of each account, the boot times of the machines it gave, in their order.
+    `boots_s`: of each account, the boot times of the machines it gave, in their order, by host; `starts_s`: how long
+    instances took to start, by host, where one started.
     """
-    ready_s = [
-        created_after_s(scenario.cloud, number) + boot_s
+    least_s = scenario.start_s[0]
+    serving_s = [
+        created_after_s(scenario.cloud, number) + boot_s + starts_s.get(host, least_s)
         for account in boots_s
-        for number, boot_s in enumerate(account)
+        for number, (host, boot_s) in enumerate(account.items())
         if math.isfinite(boot_s)
     ]
     if wanted <= 0:
-        return scenario.start_s[0]
-    first = heapq.nsmallest(wanted, ready_s)
-    return first[-1] + scenario.start_s[0] if len(first) == wanted else math.inf
+        return least_s
+    first = heapq.nsmallest(wanted, serving_s)
+    return first[-1] if len(first) == wanted else math.inf
 
 
 def created_after_s(cloud: CloudScenario, number: int) -> float:

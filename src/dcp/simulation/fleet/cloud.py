@@ -31,8 +31,8 @@ class Counted:
     refused_calls: int = 0
     throttled: int = 0
     created: int = 0
-    boots_s: list[float] = field(default_factory=list)
-    """Of each creation in their order; infinite where the host is never ready."""
+    boots_s: dict[str, float] = field(default_factory=dict)
+    """Of each creation in their order, by host; infinite where the host is never ready."""
 
 
 class Stock:
@@ -135,7 +135,7 @@ class ScenarioCloud:
         if self._boots.random() < self._scenario.failed_initialisations:
             boot_s = float("inf")
         self.counted.created += 1
-        self.counted.boots_s.append(boot_s)
+        self.counted.boots_s[order.host_id] = boot_s
         shown = SourceHost(order.host_id, SourceHostState.PENDING, order.type_name)
         self._machines[order.host_id] = _Machine(order.type_name, now, now + boot_s, shown)
         return None

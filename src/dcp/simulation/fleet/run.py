@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -114,8 +114,7 @@ class _Run:
         await commands.apply(self._context, self._application(self._scenario.before))
         controller = asyncio.create_task(Controller(self._context).run())
         await self._until_serving(self._scenario.before, GIVE_UP_S)
-        wanted_at = self._clock.now()
-        made_before = [len(cloud.counted.boots_s) for cloud in self._clouds]
+        before = {name for cloud in self._clouds for name in cloud.counted.boots_s}
         wanted = self._scenario.before + self._scenario.nodes
         await commands.apply(self._context, self._application(wanted))
         serving_s = await self._until_serving(wanted, GIVE_UP_S)
@@ -123,7 +122,7 @@ class _Run:
         await self._until_given_back(wanted)
         controller.cancel()
         await asyncio.gather(controller, return_exceptions=True)
-        return await self._result(wanted_at, made_before, serving_s, cpu_s)
+        return await self._result(before, serving_s, cpu_s)
 
     def _make_world(self) -> None:
         scenario, cloud = self._scenario, self._scenario.cloud
@@ -187,15 +186,19 @@ class _Run:
             if len(known) <= wanted and all(host.state is HostState.READY for host in known):
                 return
 
-    async def _result(self, wanted_at: float, made_before: list[int], serving_s: float, cpu_s: float) -> FleetResult:
+    async def _result(self, before: Collection[str], serving_s: float, cpu_s: float) -> FleetResult:
         scenario = self._scenario
         every = [host for host in await self._database.read(hosts.every) if host.kind is SourceKind.CLOUD]
         now = self._clock.now()
         kept = [host for host in every if host.state is HostState.READY]
         back = [host for host in every if host.state is HostState.RELEASED and host.billed_from is not None]
-        boots = [cloud.counted.boots_s[first:] for cloud, first in zip(self._clouds, made_before, strict=True)]
+        boots = [
+            {name: boot_s for name, boot_s in cloud.counted.boots_s.items() if name not in before}
+            for cloud in self._clouds
+        ]
         free_private = max(0, scenario.private_hosts - scenario.before)
-        least_s = bound_s(scenario, boots, scenario.nodes - free_private)
+        starts_s = self._runtime.start_times_s()
+        least_s = bound_s(scenario, boots, starts_s, scenario.nodes - free_private)
         created = sum(map(len, boots))
         return FleetResult(
             seed=self._seed,
