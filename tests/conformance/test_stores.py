@@ -118,6 +118,7 @@ by_type: dict[object, st.SearchStrategy[Any]] = {
     int: small,
     float: seconds,
     float | None: maybe_seconds,
+    str | None: st.none() | words,
     bool: st.booleans(),
     Billing: st.sampled_from(Billing),
     tuple[str, ...]: st.lists(words, max_size=3).map(tuple),

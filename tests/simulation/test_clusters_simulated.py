@@ -1,6 +1,6 @@
 """Clusters under quotas and caps: every bound holds, is reached in some seeds, and a broken planner is caught."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from dcp.engine import application
 from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, SourceKind
+from dcp.hosts.sharing import Sharing, in_order
 from dcp.simulation.clusters import ClustersResult, simulate_clusters
 
 SEEDS = range(1, 9)
@@ -36,12 +37,9 @@ def no_allowance(*_: object) -> Allowance:
     return UNBOUNDED
 
 
-def first_the_cloud(cluster: str, offers: object, access: object) -> tuple[Offer, ...]:
+def first_the_cloud(cluster: str, offers: Iterable[Offer], sharing: Sharing) -> tuple[Offer, ...]:
     """Hide private hosts from everybody but at the start."""
-    return tuple(one for one in OPEN_TO(cluster, offers, access) if one.kind is SourceKind.CLOUD)
-
-
-OPEN_TO = application.open_to
+    return tuple(one for one in in_order(cluster, offers, sharing) if one.kind is SourceKind.CLOUD)
 
 
 def is_caught(*words: str) -> bool:
@@ -54,7 +52,7 @@ def is_caught(*words: str) -> bool:
     ("name", "broken", "words"),
     [
         ("_allowance", no_allowance, ("its quota is", "its cap is")),
-        ("open_to", first_the_cloud, ("has a host free",)),
+        ("in_order", first_the_cloud, ("has a host free",)),
     ],
 )
 def test_a_planner_without_the_rule_is_caught(

@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
 from dcp.engine.placing import Written, write_plan
-from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, open_to, quotas_left
+from dcp.hosts.clusters import UNBOUNDED, Allowance, allowance_of, month_began, quotas_left
 from dcp.hosts.model import Host, Offer, SourceHost
-from dcp.hosts.places import places_left
+from dcp.hosts.pool import PoolRules, left_of, look_at_pool, spoken_for
 from dcp.hosts.ports import HostSource
-from dcp.hosts.refusals import Refused
+from dcp.hosts.sharing import in_order, sharing_of
 from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.kernel.errors import DriverError, NotFound
@@ -201,6 +201,9 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         for service in application.spec.services
     )
     names = {service.name for service in application.spec.services}
+    own, rules = application.spec.cluster, _pool_rules(context, offers)
+    pool = look_at_pool(own, known, (one.host_id for one in every), offers, rules, now)
+    spoken = spoken_for(known, pool)
     snapshot = ApplicationSnapshot(
         name=name,
         spec=application.spec,
@@ -214,11 +217,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         gone_services=tuple(instance for instance in mine if instance.service not in names),
         hosts=known,
         host_instances=every,
-        offers=open_to(
-            application.spec.cluster,
-            (_still_free(offer, known, memory, now) for offer in offers),
-            context.settings.access,
-        ),
+        offers=in_order(own, left_of(offers, spoken, pool.idle, memory, now), rules.sharing),
         last_instance=counters.peek(connection, "instance"),
         last_host=counters.peek(connection, "host"),
         last_plan=counters.peek(connection, "plan"),
@@ -227,13 +226,25 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         cluster=context.settings.cluster(application.spec.cluster),
         frozen=application.frozen,
         surges=surges.open_now(connection, now, name),
-        allowance=_allowance(connection, context, application.spec.cluster, known),
+        allowance=_allowance(connection, context, own, known, spoken),
+        pool=pool,
+        moves_at_once=context.settings.moves_at_once,
     )
     return Loaded(application, rows, snapshot)
 
 
-def _allowance(connection: Connection, context: Context, name: str, known: tuple[Host, ...]) -> Allowance:
-    by_source = quotas_left(context.settings.access, known)
+def _pool_rules(context: Context, offers: tuple[Offer, ...]) -> PoolRules:
+    settings = context.settings
+    sharing = sharing_of(settings.clusters, settings.access, offers)
+    timing = settings.timing
+    return PoolRules(settings.clusters, sharing, settings.loans, timing.shrink_after_s, timing.host_linger_s)
+
+
+def _allowance(
+    connection: Connection, context: Context, name: str, known: tuple[Host, ...], spoken: tuple[Host, ...]
+) -> Allowance:
+    """Return what is left of bounds and quotas; what is there and may be taken over is not spoken for."""
+    by_source = quotas_left(context.settings.access, spoken)
     cluster = context.settings.cluster(name)
     if cluster is None:
         return replace(UNBOUNDED, by_source=by_source)
@@ -257,18 +268,6 @@ def _warming(connection: Connection, context: Context, spec: ApplicationSpec) ->
         images=warming.sizes(connection, filter(None, (as_pulled(service.image) for service in spec.services))),
         standing=standing,
     )
-
-
-def _still_free(offer: Offer, known: tuple[Host, ...], memory: tuple[Refused, ...], now: float) -> Offer:
-    """Return what is left of an offer: the places that were not refused lately, and the hosts not spoken for."""
-    places = places_left(memory, offer, now)
-    if not places:
-        return replace(offer, available=0)
-    offer = replace(offer, variants=places)
-    if offer.available is None:
-        return offer
-    ours = sum(1 for host in known if (host.source, host.host_type.name) == (offer.source, offer.host_type.name))
-    return replace(offer, available=max(0, offer.available - ours))
 
 
 def _service(

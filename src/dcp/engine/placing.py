@@ -3,8 +3,8 @@
 Every host that a part puts something on is claimed at the version that the plan was decided from. Where somebody else
 was first, only what was to go there is left out and decided again; the rest is committed. Numbers for instances and
 plans are taken when they are written, so that plans of several controllers do not hinder each other. Hosts that are
-asked for are different: they share offers and money, so a plan that asks for some is dropped whole if another one did
-meanwhile.
+asked for, taken over or claimed are different: they share offers and money, so a plan with some is dropped whole if
+another one had some meanwhile.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,8 @@ from functools import partial
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context
+from dcp.hosts.sharing import claimed_back, taken_over
+from dcp.hosts.steps import after_step
 from dcp.kernel.events import Event
 from dcp.orchestration.scaling.decide import ApplicationSnapshot
 from dcp.orchestration.scaling.parts import in_batches, in_parts, without
@@ -84,8 +86,11 @@ async def write_plan(
 
 def _write(part: _Part, connection: Connection) -> _Done:
     _write_targets(connection, part)
-    counters.take(connection, "host", part.snapshot.last_host, len(part.plan.hosts))
+    numbers = len(part.plan.hosts) + len(part.plan.take_overs) + len(part.plan.claims)
+    counters.take(connection, "host", part.snapshot.last_host, numbers)
     hosts.add(connection, (planned.host for planned in part.plan.hosts))
+    part = _share(connection, part)
+    ours = {one.host.id: part.versions[one.host.id] for one in part.plan.take_overs}
     claimed, lost = _claim(connection, part)
     plan = without(part.plan, lost)
     plan = _change_instances(connection, plan, part.snapshot)
@@ -94,7 +99,7 @@ def _write(part: _Part, connection: Connection) -> _Done:
     plan_id = _place(connection, plan) if plan.changes_anything else ""
     told = (_lost_race(plan.application, left_out, len(lost)),) if left_out else ()
     events.append(connection, plan.at, (*_instance_events(plan), *told, *part.news))
-    return _Done(plan_id, left_out, claimed, lost)
+    return _Done(plan_id, left_out, {**ours, **claimed}, lost)
 
 
 def _write_targets(connection: Connection, part: _Part) -> None:
@@ -104,6 +109,22 @@ def _write_targets(connection: Connection, part: _Part) -> None:
     for decision in part.plan.targets:
         name = decision.service
         applications.decide_service(connection, part.rows[name], decision, unplaced.get(name, 0))
+
+
+def _share(connection: Connection, part: _Part) -> _Part:
+    """Take hosts of other clusters over, and claim others. They share quotas and money too, so: all or Stale."""
+    plan, cluster, versions = part.plan, part.snapshot.spec.cluster, dict(part.versions)
+    steps = [taken_over(one.host, cluster, one.words) for one in plan.take_overs]
+    steps += [claimed_back(one.host, cluster, one.leave_by, one.words) for one in plan.claims]
+    for step in steps:
+        after = hosts.change(connection, step.host, after_step(step, step.host, plan.at), at=plan.at)
+        versions[after.id] = after.version
+    told = [
+        Event(step.host.subject, step.reason, step.words, before=str(step.host.state), after=str(step.after))
+        for step in steps
+    ]
+    events.append(connection, plan.at, told)
+    return replace(part, versions=versions)
 
 
 def _claim(connection: Connection, part: _Part) -> tuple[Mapping[str, int], frozenset[str]]:

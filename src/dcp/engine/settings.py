@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dcp.hosts.clusters import Cluster, SourceAccess
+from dcp.hosts.loans import Loan
 from dcp.orchestration.discovery.model import Limits
 from dcp.orchestration.scaling.model import Policy, Timing
 from dcp.orchestration.services.addresses import AddressRange
@@ -70,13 +71,17 @@ class EngineSettings:
     """Breaks ties between equal hosts."""
     placements_at_once: int = 2000
     """Instances placed in one transaction at most; a plan with more is written in parts."""
+    moves_at_once: int = 10
+    """Instances of an application that go home from cloud hosts at the same time, at most."""
     parallel_calls: int = 32
     """Driver calls that one worker has under way at most."""
 
     clusters: tuple[Cluster, ...] = ()
     """Bounds of clusters; one that is not named has none."""
     access: tuple[SourceAccess, ...] = ()
-    """Which clusters may use which source; a source that is not named is open to all."""
+    """Which clusters may use which source, and how much; a source that is not named is open to all."""
+    loans: tuple[tuple[str, Loan], ...] = ()
+    """Hours at which hosts of a source are ours."""
 
     def cluster(self, name: str) -> Cluster | None:
         """Return the bounds of a cluster, if it has any."""

@@ -38,6 +38,10 @@ class Cluster:
     """Whether headroom may be in the cloud where no private host is left."""
     stopped_hosts: int = 0
     """Hosts that are switched off rather than given back, where their source can."""
+    lends: bool = False
+    """Whether others may have private hosts of its sources while it does not need them."""
+    claim_notice_s: float = 120.0
+    """A host that it claims back is to be empty so long after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +120,8 @@ UNBOUNDED = Allowance()
 
 
 def allowance_of(cluster: Cluster, hosts: Iterable[Host], spent_this_month_usd: float) -> Allowance:
-    """Return what the cluster may ask for beside the hosts it has, those it has only asked for included."""
-    own = [host for host in hosts if host.cluster == cluster.name]
+    """Return what the cluster may ask for beside the hosts it has, asked for or claims back."""
+    own = [host for host in hosts if cluster.name in (host.cluster, host.claimed_by)]  # None is nobody's name
     rate = sum(price_now(host) for host in own)
     cloud = sum(1 for host in own if host.kind is SourceKind.CLOUD)
     by_month = math.inf
@@ -140,15 +144,6 @@ def quotas_left(access: Iterable[SourceAccess], hosts: Iterable[Host]) -> tuple[
         return ()
     held = Counter(host.source for host in hosts)
     return tuple((one.source, (one.quota or 0) - held[one.source]) for one in bounded)
-
-
-def open_to(cluster: str, offers: Iterable[Offer], access: Iterable[SourceAccess]) -> tuple[Offer, ...]:
-    """Return the offers that the cluster may use, private ones first, in the order of their sources."""
-    closed = {one.source for one in access if one.clusters and cluster not in one.clusters}
-    usable = [
-        offer for offer in offers if offer.source not in closed and (not offer.clusters or cluster in offer.clusters)
-    ]
-    return tuple(sorted(usable, key=lambda offer: offer.kind is SourceKind.CLOUD))
 
 
 def month_began(now: float) -> float:

@@ -23,6 +23,7 @@ from dcp.hosts.health import (
     unreachable,
 )
 from dcp.hosts.model import Host, SourceHost, SourceHostState
+from dcp.hosts.sharing import CLAIMED, HANDED_OVER
 from dcp.hosts.states import COMING, HostState
 from dcp.hosts.steps import HostStep
 from dcp.hosts.view import SourceView
@@ -100,9 +101,17 @@ def _cordoned(host: Host, seen: SourceHost | None, health: Health) -> HostStep |
         return HostStep(host, HostState.READY, "notice-withdrawn", words, changes={"leave_by": None})
     if seen is not None and seen.leave_by is not None and seen.leave_by < host.leave_by:
         return _told_to_leave(host, seen, view)
-    if not view.live_instances.get(host.id):
-        return HostStep(host, HostState.DRAINING, host.reason, "nothing runs there any more")
-    return None
+    if view.live_instances.get(host.id):
+        return None
+    if host.reason == CLAIMED and host.claimed_by is not None:
+        return _handed_over(host, host.claimed_by)
+    return HostStep(host, HostState.DRAINING, host.reason, "nothing runs there any more")
+
+
+def _handed_over(host: Host, owner: str) -> HostStep:
+    words = f"nothing of cluster {host.cluster or 'none'} is there any more: cluster {owner or 'none'} has it back"
+    changes = {"cluster": owner, "leave_by": None}
+    return HostStep(host, HostState.READY, HANDED_OVER, words, changes=changes)
 
 
 def _draining(host: Host, seen: SourceHost | None, health: Health) -> HostStep | None:

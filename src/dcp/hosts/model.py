@@ -101,6 +101,8 @@ class Offer:
     """Where, in the source's own order of preference."""
     clusters: tuple[str, ...] = ()
     """Who may have it; empty: whoever may use the source."""
+    lender: str = ""
+    """Whose hosts they are, where they are borrowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class Host:
     """Names the call that asks for it, and for all hosts with the same token; a repeated call carries it again."""
     leave_by: float | None = None
     """What runs there has to be elsewhere by then; None: it may stay."""
+    claimed_by: str | None = None
+    """The cluster that gets it next: an owner who claims it back; None: nobody does."""
     version: int = 0
 
     @property

@@ -29,7 +29,7 @@ def after_step(step: HostStep, host: Host, now: float) -> Host:
     """Return `host`, the step's host as the ledger has it now, after the step.
 
     Billing runs from the first request to the source until it no longer shows the host; one that goes back to the
-    queue was never there.
+    queue was never there. A claim ends with the state in which it was made.
     """
     moved = step.after != host.state
     after = replace(
@@ -39,6 +39,7 @@ def after_step(step: HostStep, host: Host, now: float) -> Host:
         changed_at=now if moved else host.changed_at,
         attempts=0,
         not_before=0.0,
+        claimed_by=None if moved else host.claimed_by,
     )
     if step.seen is not None:
         after = replace(after, address=step.seen.address, engine=step.seen.engine)

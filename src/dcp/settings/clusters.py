@@ -26,6 +26,8 @@ class ClusterForm(BaseModel):
     headroom_percent: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     headroom_cloud: bool = False
     stopped_hosts: Quota = 0
+    lends: bool = False
+    claim_notice_s: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = Cluster("").claim_notice_s
 
     @model_validator(mode="after")
     def _caps_fit(self) -> "ClusterForm":

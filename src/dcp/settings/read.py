@@ -83,12 +83,13 @@ def _settings(form: SettingsForm, machine: Machine) -> Settings:
             for one in form.sources
             if one.clusters or one.quota is not None
         ),
+        loans=tuple((source.name, source.lent.loan()) for source in form.sources if source.lent),
         **form.engine.model_dump(),
     )
     return Settings(
         engine=engine,
         sources=tuple(_with_key(_source(source, machine), form.initialise) for source in form.sources),
-        loans=tuple((source.name, source.lent.loan()) for source in form.sources if source.lent),
+        loans=engine.loans,
         balancer=_balancer(form.balancer),
         runtime=_runtime(form.runtime),
         registry=_registry(form.registry),

@@ -388,6 +388,7 @@ class EngineForm(_Form):
     cost_lag_s: Annotated[float, Field(ge=0, le=900)] = _ENGINE.cost_lag_s
     seed: int = _ENGINE.seed
     placements_at_once: Annotated[int, Field(ge=1, le=20_000)] = _ENGINE.placements_at_once
+    moves_at_once: Annotated[int, Field(ge=1, le=10_000)] = _ENGINE.moves_at_once
     parallel_calls: Annotated[int, Field(ge=1, le=1000)] = _ENGINE.parallel_calls
 
 

@@ -158,6 +158,7 @@ def _values(host: Host) -> dict[str, object]:
         "variant": host.variant,
         "token": host.token,
         "leave_by": host.leave_by,
+        "claimed_by": host.claimed_by,
         "version": host.version,
     }
 
@@ -182,6 +183,7 @@ def _host(row: Row[Any]) -> Host:
         variant=row.variant,
         token=row.token,
         leave_by=row.leave_by,
+        claimed_by=row.claimed_by,
         version=row.version,
     )
 

@@ -114,6 +114,7 @@ hosts = Table(
     Column("variant", NAME, nullable=False),
     Column("token", NAME, nullable=False),
     Column("leave_by", SECONDS),
+    Column("claimed_by", NAME),
     Column("version", Integer, nullable=False),
     Column("stamp", BigInteger, nullable=False),
     Index("hosts_by_stamp", "stamp"),

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcp.hosts.clusters import UNBOUNDED, Cluster, SourceAccess, allowance_of, month_began, open_to, quotas_left
+from dcp.hosts.clusters import UNBOUNDED, Cluster, SourceAccess, allowance_of, month_began, quotas_left
 from dcp.hosts.model import Host, HostType, Offer, Resources, SourceKind
+from dcp.hosts.sharing import EVERYBODYS, in_order, sharing_of
 from dcp.hosts.states import HostState
 from dcp.orchestration.scaling.hosts_wanted import place_with_new_hosts
 from dcp.scheduling.model import Ask
@@ -86,9 +87,10 @@ def test_going_over_the_soft_cap_is_said_and_nothing_else() -> None:
 
 def test_sources_of_others_are_closed_and_private_ones_come_first() -> None:
     access = (SourceAccess("racks", ("news",)), SourceAccess("elsewhere", ("x",)))
-    assert open_to("news", (RENTED, OWN), access) == (OWN, RENTED)
-    assert open_to("shop", (RENTED, OWN), access) == (RENTED,)
-    assert open_to("", (RENTED, OWN), ()) == (OWN, RENTED)
+    sharing = sharing_of((Cluster("news"),), access)
+    assert in_order("news", (RENTED, OWN), sharing) == (OWN, RENTED)
+    assert in_order("shop", (RENTED, OWN), sharing) == (RENTED,)
+    assert in_order("", (RENTED, OWN), EVERYBODYS) == (OWN, RENTED)
 
 
 def test_the_quota_of_a_source_holds_for_all_its_types_and_all_clusters_together() -> None:

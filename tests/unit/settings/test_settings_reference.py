@@ -49,6 +49,7 @@ def test_every_setting_of_the_engine_can_be_told():
         "site_addresses",
         "clusters",
         "access",
+        "loans",
     }
     assert set(EngineForm.model_fields) == {field.name for field in fields(EngineSettings)} - elsewhere
 

@@ -56,8 +56,10 @@ def repriced(host: Host, seen: SourceHost | None) -> HostStep | None:
     return HostStep(host, host.state, "repriced", words, changes=changes)
 
 
-def price_lines(held: Iterable[Host], new: Iterable[Host]) -> tuple[PriceLine, ...]:
-    """Return a line for each cluster and source that has a host or will have one."""
+def price_lines(
+    held: Iterable[Host], new: Iterable[Host], cluster: str = "", taken_over: Iterable[Host] = ()
+) -> tuple[PriceLine, ...]:
+    """Return a line for each cluster and source that has a host or will have one. `cluster` takes some over."""
     before: dict[tuple[str, str], float] = {}
     for host in held:
         if host.state != HostState.RELEASED:
@@ -67,6 +69,9 @@ def price_lines(held: Iterable[Host], new: Iterable[Host]) -> tuple[PriceLine, .
     for host in new:
         key = host.cluster, host.source
         after[key] = after.get(key, 0.0) + host.host_type.price_usd_per_hour
+    for host in taken_over:
+        for key, change in (((host.cluster, host.source), -price_now(host)), ((cluster, host.source), price_now(host))):
+            after[key] = after.get(key, 0.0) + change
     return tuple(
         PriceLine(*key, round(before.get(key, 0.0), 9), round(price, 9)) for key, price in sorted(after.items())
     )

@@ -12,18 +12,19 @@ from dcp.hosts.boots import SpareSettings
 from dcp.hosts.clusters import UNBOUNDED, Allowance, Cluster
 from dcp.hosts.cost.prices import price_lines
 from dcp.hosts.model import Host, Offer, Resources, SourceKind
+from dcp.hosts.pool import ALONE, Pool
 from dcp.hosts.reserve import missing_headroom, reserve_hosts
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
 from dcp.orchestration.ahead.model import PlannedSurge
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.asks import ask_of, traits_for
+from dcp.orchestration.scaling.borrowing import Claimant, ClaimPlan, place_with_claims, take_over
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import (
     HostPlan,
     NewHost,
     offers_left,
-    place_with_new_hosts,
     with_assignments,
 )
 from dcp.orchestration.scaling.model import (
@@ -35,7 +36,7 @@ from dcp.orchestration.scaling.model import (
     TargetDecision,
     Timing,
 )
-from dcp.orchestration.scaling.moves import Move, decide_move
+from dcp.orchestration.scaling.moves import Moves, MovesView, decide_moves, relieving
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
 from dcp.orchestration.scaling.rebind import Rebind, decide_rebinds, rebound
 from dcp.orchestration.scaling.removals import choose_removals
@@ -99,6 +100,10 @@ class ApplicationSnapshot:
     """What the application's cluster may still ask for."""
     cluster: Cluster | None = None
     """Bounds and reserves of the application's cluster, if it has any."""
+    pool: Pool = ALONE
+    """What the cluster shares with others."""
+    moves_at_once: int = 10
+    """Instances that go home from cloud hosts at the same time, at most."""
     frozen: str = ""
     """Why a person froze its targets; empty: it scales."""
     surges: tuple[PlannedSurge, ...] = ()
@@ -118,23 +123,23 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
             service.failures,
             snapshot.now,
             _displaced(snapshot, service),
+            _overdue(snapshot, service),
         )
         for service in snapshot.services
     }
     plan_id = f"plan-{snapshot.last_plan + 1}"
-    host_plan, replaces = _place(snapshot, replacements), ""
-    if move := _move(snapshot, decisions, replacements):
-        host_plan, replaces = move.host_plan, move.instance_id
+    claim_plan = _place(snapshot, replacements)
+    moves = _moves(snapshot, decisions, replacements)
+    host_plan = moves.host_plan if moves else claim_plan.host_plan
     host_plan = replace(host_plan, new_hosts=(*host_plan.new_hosts, *_reserve(snapshot, host_plan)))
-    spares = _spares(snapshot, host_plan)
-    new_hosts = (*host_plan.new_hosts, *spares)
-    hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in new_hosts)
+    host_plan = replace(host_plan, new_hosts=(*host_plan.new_hosts, *_spares(snapshot, host_plan)))
+    host_plan, take_overs = take_over(host_plan, snapshot.pool.idle, snapshot.last_host)
+    hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in host_plan.new_hosts)
     removals = _removals(snapshot, replacements)
     rebinds = _rebinds(snapshot, host_plan, {one.instance_id for one in removals})
-    planned = tuple(
-        replace(one, instance=replace(one.instance, replaces=replaces))
-        for one in _instances(snapshot, plan_id, host_plan, targets, replacements)
-    )
+    planned = _instances(snapshot, plan_id, host_plan, targets, replacements)
+    if moves:
+        planned = relieving(planned, moves.relieved)
     return ApplicationPlan(
         id=plan_id,
         application=snapshot.name,
@@ -142,11 +147,14 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         policy=snapshot.policy,
         targets=decisions,
         hosts=hosts,
+        take_overs=take_overs,
+        claims=claim_plan.claims,
         instances=planned,
         removals=removals,
         rebinds=rebinds,
         holds=(
             *(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
+            *(Hold(ServiceKey.parse(key).name, "waits-for-claim", words) for key, words in claim_plan.waiting),
             *_spending(snapshot, host_plan),
         ),
         unplaced=host_plan.placement.unplaced,
@@ -157,7 +165,9 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
             (*snapshot.hosts, *(one.host for one in hosts)),
         ),
         price_change_usd_per_hour=sum(new.host.host_type.price_usd_per_hour for new in hosts),
-        prices=price_lines(snapshot.hosts, (new.host for new in hosts)),
+        prices=price_lines(
+            snapshot.hosts, (new.host for new in hosts), snapshot.spec.cluster, (one.host for one in take_overs)
+        ),
         ready_in_s=max((new.host.host_type.boot_s for new in hosts), default=0.0),
     )
 
@@ -212,17 +222,17 @@ def _serves(instance: Instance) -> bool:
     return instance.state == InstanceState.SERVING and instance.serving_at is not None
 
 
-def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> HostPlan:
+def _place(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> ClaimPlan:
     """Dependencies get their hosts first: the dependants' gates wait for them."""
     asks = tuple(
         _ask(snapshot, name, replacements[name].add) for name in call_order(snapshot.spec) if replacements[name].add
     )
     asks = tuple(sorted(asks, key=lambda ask: -ask.priority))
     if not asks:
-        return HostPlan(Placement((), ()), ())
-    return place_with_new_hosts(
-        asks, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed, snapshot.allowance
-    )
+        return ClaimPlan(HostPlan(Placement((), ()), ()))
+    claimant = Claimant(snapshot.spec.cluster, snapshot.now, snapshot.allowance)
+    offers, pool = snapshot.offers, snapshot.pool
+    return place_with_claims(asks, _candidates(snapshot), offers, snapshot.last_host, snapshot.seed, claimant, pool)
 
 
 def _reserve(snapshot: ApplicationSnapshot, host_plan: HostPlan) -> tuple[NewHost, ...]:
@@ -246,6 +256,20 @@ def _displaced(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> froze
     own = snapshot.spec.cluster
     leaving = {host.id for host in snapshot.hosts if host.leave_by is not None or host.cluster != own}
     return frozenset(one.id for one in service.instances if one.host_id in leaving)
+
+
+def _overdue(snapshot: ApplicationSnapshot, service: ServiceSnapshot) -> frozenset[str]:
+    """Instances on hosts whose time is up and that others own: they leave, whether there is room elsewhere or not."""
+    pool = snapshot.pool
+    over = pool.lent - pool.until.keys()
+    due = {
+        host.id
+        for host in snapshot.hosts
+        if host.leave_by is not None
+        and host.leave_by <= snapshot.now
+        and (host.claimed_by is not None or host.source in over)
+    }
+    return frozenset(one.id for one in service.instances if one.host_id in due) if due else frozenset()
 
 
 def _ask(snapshot: ApplicationSnapshot, name: str, count: int) -> Ask:
@@ -330,20 +354,36 @@ def _image(snapshot: ApplicationSnapshot, name: str) -> str:
     return as_pulled(snapshot.spec.service(name).image) if snapshot.warming else ""
 
 
-def _move(
+def _moves(
     snapshot: ApplicationSnapshot, decisions: tuple[TargetDecision, ...], replacements: Mapping[str, Replacement]
-) -> Move | None:
-    """Only a quiet application moves an instance, and one at a time."""
+) -> Moves | None:
+    """Only a quiet application moves instances."""
     busy = any(decision.state.release_from is not None for decision in decisions)
     if snapshot.removing or snapshot.frozen or busy or any(one.add or one.remove for one in replacements.values()):
         return None
     own = tuple(instance for service in snapshot.services for instance in service.instances)
     if not all(_serves(instance) and not instance.leave_reason for instance in own):
         return None
-    settled = tuple(i for i in own if snapshot.now - (i.serving_at or 0.0) >= snapshot.timing.host_linger_s)
-    return decide_move(
-        snapshot.spec, settled, _candidates(snapshot), snapshot.offers, snapshot.last_host, snapshot.seed
+    cloud = {host.id for host in snapshot.hosts if host.kind is SourceKind.CLOUD}
+    if not any(one.host_id in cloud for one in own):
+        return None
+    on_host = Counter(one.host_id for one in snapshot.host_instances)
+    short = snapshot.cluster is not None and missing_headroom(snapshot.cluster, snapshot.hosts, on_host) > 0
+    view = MovesView(
+        now=snapshot.now,
+        instances=tuple(i for i in own if snapshot.now - (i.serving_at or 0.0) >= snapshot.timing.host_linger_s),
+        on_host=on_host,
+        candidates=_candidates(snapshot),
+        sources={host.id: host.source for host in snapshot.hosts},
+        offers=() if short else snapshot.offers,
+        last_host=snapshot.last_host,
+        seed=snapshot.seed,
+        limit=snapshot.moves_at_once,
+        stays_s=snapshot.timing.shrink_after_s,
+        allowance=snapshot.allowance,
+        pool=snapshot.pool,
     )
+    return decide_moves(view, lambda name, count: _ask(snapshot, name, count))
 
 
 def _candidates(

@@ -104,15 +104,20 @@ def _place_elsewhere_first(
     """Leave hosts out where a private one can be had instead; nothing is bought only because a start failed."""
     private = tuple(offer for offer in offers if offer.kind is SourceKind.PRIVATE)
     first = _place(asks, candidates, private, last_host, seed, allowance)
-    left = tuple(replace(ask, not_on=frozenset()) for ask in _remaining(asks, first.placement))
+    left = tuple(replace(ask, not_on=frozenset()) for ask in remaining(asks, first.placement))
     if not left:
         return first
     new = {host.host_id: host.offer for host in first.new_hosts}
     hosts = (*candidates, *(candidate_of(offer, name) for name, offer in new.items()))
-    there = _with(first.placement.assignments, asks, hosts)
+    there = with_assigned(first.placement.assignments, asks, hosts)
     second = _place(
         left, there, offers_left(offers, new.values()), last_host + len(new), seed, allowance.less(new.values())
     )
+    return merge(asks, first, second)
+
+
+def merge(asks: tuple[Ask, ...], first: HostPlan, second: HostPlan) -> HostPlan:
+    """Return both as one; what the second one, which was made for the rest, left over is left over."""
     assignments = _in_order(asks, (*first.placement.assignments, *second.placement.assignments))
     return HostPlan(Placement(assignments, second.placement.unplaced), (*first.new_hosts, *second.new_hosts))
 
@@ -128,17 +133,19 @@ def _place(
     first = place(asks, candidates, seed)
     if not first.unplaced:
         return HostPlan(first, ())
-    remaining = _remaining(asks, first)
-    filled = fill_new_hosts([ask for ask in remaining if not is_involved(ask)], offers, allowance)
-    new, second = _place_on_new(tuple(ask for ask in remaining if not is_involved(ask)), filled, last_host, seed)
+    left = remaining(asks, first)
+    filled = fill_new_hosts([ask for ask in left if not is_involved(ask)], offers, allowance)
+    new, second = _place_on_new(tuple(ask for ask in left if not is_involved(ask)), filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
-    if involved := tuple(ask for ask in remaining if is_involved(ask)):
-        there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
-        left, allowed = offers_left(offers, new.values()), allowance.less(new.values())
-        more, third = try_new_hosts(involved, there, left, last_host + len(new), seed, allowed)
+    if involved := tuple(ask for ask in left if is_involved(ask)):
+        there = with_assigned(
+            assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items()))
+        )
+        open_offers, allowed = offers_left(offers, new.values()), allowance.less(new.values())
+        more, third = try_new_hosts(involved, there, open_offers, last_host + len(new), seed, allowed)
         new, second = new | more, (*second, *third)
         assignments = _in_order(asks, (*assignments, *third))
-    there = _with(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
+    there = with_assigned(assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items())))
     unplaced = _unplaced(
         asks, assignments, there, offers_left(offers, new.values()), seed, allowance.less(new.values())
     )
@@ -147,8 +154,8 @@ def _place(
     return HostPlan(Placement(assignments, unplaced), new_hosts)
 
 
-def _remaining(asks: tuple[Ask, ...], placement: Placement) -> tuple[Ask, ...]:
-    """Return what `placement` left over."""
+def remaining(asks: tuple[Ask, ...], placement: Placement) -> tuple[Ask, ...]:
+    """Return what `placement` left over, as asks."""
     left = {refused.service: refused.count for refused in placement.unplaced}
     return tuple(replace(ask, count=left[ask.service]) for ask in asks if ask.service in left)
 
@@ -188,7 +195,7 @@ def _in_order(asks: tuple[Ask, ...], assignments: tuple[Assignment, ...]) -> tup
     return tuple(sorted(assignments, key=lambda assignment: order[assignment.service]))
 
 
-def _with(
+def with_assigned(
     assignments: tuple[Assignment, ...], asks: tuple[Ask, ...], hosts: tuple[Candidate, ...]
 ) -> tuple[Candidate, ...]:
     return with_assignments(assignments, {ask.service: ask for ask in asks}, hosts)

@@ -1,47 +1,124 @@
-"""Brings an instance home: from a cloud host to a private one that has room again.
+"""Brings instances home: from cloud hosts to private ones that have room again, several at once.
 
-Shrinking takes instances on cloud hosts first, but what is left at the floor may still be there, because its private
-host was lost when it was placed. The new instance serves before the old one leaves; the way back is never taken, as
-placement prefers private hosts, so a move is not undone by the next.
+Shrinking takes instances on cloud hosts first, but what is left at the floor may still be there, because private hosts
+were lost, lent or full when it was placed. The new instance serves before the old one leaves. Whole cloud hosts are
+emptied, the dearest first, so that they can go. The way back is never taken, as placement prefers private hosts; and
+nothing moves to where it might soon have to leave.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, SourceKind
-from dcp.orchestration.scaling.asks import ask_of
+from dcp.hosts.pool import ALONE, Pool
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
-from dcp.orchestration.services.model import ApplicationSpec, Instance
-from dcp.scheduling.model import Candidate
+from dcp.orchestration.scaling.plan import PlannedInstance
+from dcp.orchestration.services.model import Instance, ServiceKey
+from dcp.scheduling.model import Ask, Candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Where the new instance goes, and which one it relieves."""
+class Moves:
+    """Where the new instances go, and which ones they relieve, by service and in order."""
 
     host_plan: HostPlan
-    instance_id: str
+    relieved: Mapping[str, tuple[str, ...]]
 
 
-def decide_move(
-    spec: ApplicationSpec,
-    instances: tuple[Instance, ...],
-    candidates: tuple[Candidate, ...],
-    offers: tuple[Offer, ...],
-    last_host: int,
-    seed: int,
-) -> Move | None:
-    """Return the move of one instance from a cloud host, the dearest first; None if no private one has room."""
-    prices = {c.host_id: c.price_usd_per_hour for c in candidates if c.kind is SourceKind.CLOUD}
-    away = sorted((i for i in instances if i.host_id in prices), key=lambda i: (-prices[i.host_id], i.created_at, i.id))
-    private = tuple(candidate for candidate in candidates if candidate.kind is SourceKind.PRIVATE)
-    ours = tuple(offer for offer in offers if offer.kind is SourceKind.PRIVATE)
-    tried: set[str] = set()
-    for instance in away:
-        if instance.service in tried:
-            continue
-        tried.add(instance.service)
-        ask = ask_of(spec, instance.service, 1)
-        plan = place_with_new_hosts((ask,), private, ours, last_host, seed)
-        if plan.placement.assignments:
-            return Move(plan, instance.id)
-    return None
+@dataclass(frozen=True, slots=True)
+class MovesView:
+    """Everything `decide_moves` looks at."""
+
+    now: float
+    instances: tuple[Instance, ...]
+    """Those that may move: they serve, and have for a while."""
+    on_host: Mapping[str, int]
+    """Instances of all applications."""
+    candidates: tuple[Candidate, ...]
+    sources: Mapping[str, str]
+    """By host."""
+    offers: tuple[Offer, ...]
+    last_host: int
+    seed: int
+    limit: int
+    """Instances at once, at most."""
+    stays_s: float
+    """Nothing moves to a host that has to leave within so long."""
+    allowance: Allowance = UNBOUNDED
+    pool: Pool = ALONE
+
+
+def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | None:
+    """Return the moves to make now; None if no private host has room. `ask_of(service, count)` asks."""
+    away = _away(view)
+    candidates = tuple(one for one in view.candidates if _is_home(one, view))
+    offers = tuple(offer for offer in view.offers if offer.kind is SourceKind.PRIVATE and _stays(offer.source, view))
+    if not away or not (candidates or any(offer.available != 0 for offer in offers)):
+        return None
+
+    def placed(counts: Counter[str]) -> tuple[HostPlan, Counter[str]]:
+        asks = tuple(_ask(ask_of(service, min(count, view.limit))) for service, count in counts.items())
+        found = place_with_new_hosts(asks, candidates, offers, view.last_host, view.seed, view.allowance)
+        return found, Counter(ServiceKey.parse(one.service).name for one in found.placement.assignments)
+
+    _, room = placed(Counter(one.service for one in away))
+    chosen = _first(away, room, view.limit)
+    if not chosen:
+        return None
+    host_plan, counts = placed(Counter(one.service for one in chosen))
+    placement = replace(host_plan.placement, unplaced=())  # what has no room at home stays where it is
+    relieved = {
+        name: tuple(one.id for one in chosen if one.service == name)[: counts[name]] for name in counts if counts[name]
+    }
+    return Moves(replace(host_plan, placement=placement), relieved) if relieved else None
+
+
+def relieving(
+    planned: Iterable[PlannedInstance], relieved: Mapping[str, tuple[str, ...]]
+) -> tuple[PlannedInstance, ...]:
+    """Return the planned instances, each with the one that it relieves."""
+    left = {name: list(reversed(ids)) for name, ids in relieved.items()}
+    return tuple(
+        replace(one, instance=replace(one.instance, replaces=left[one.instance.service].pop())) for one in planned
+    )
+
+
+def _away(view: MovesView) -> list[Instance]:
+    """Return what is on cloud hosts: dear hosts first, then those that are empty soonest."""
+    prices = {one.host_id: one.price_usd_per_hour for one in view.candidates if one.kind is SourceKind.CLOUD}
+    return sorted(
+        (one for one in view.instances if one.host_id in prices),
+        key=lambda one: (-prices[one.host_id], view.on_host.get(one.host_id, 0), one.host_id, one.created_at, one.id),
+    )
+
+
+def _is_home(candidate: Candidate, view: MovesView) -> bool:
+    return (
+        candidate.kind is SourceKind.PRIVATE
+        and candidate.total != candidate.used
+        and candidate.host_id not in view.pool.kept
+        and _stays(view.sources.get(candidate.host_id, ""), view)
+    )
+
+
+def _stays(source: str, view: MovesView) -> bool:
+    """Return whether what moves there may stay for long: no end of hours is near, and no owner claims hosts there."""
+    until = view.pool.until.get(source)
+    return (until is None or until - view.now > view.stays_s) and source not in view.pool.uncertain
+
+
+def _ask(ask: Ask) -> Ask:
+    """Nothing has to move, so a host that could not start the service is left out for good; groups were placed once."""
+    barred = tuple(f"node.id!={host_id}" for host_id in sorted(ask.not_on))
+    return replace(ask, constraints=(*ask.constraints, *barred), not_on=frozenset(), group="")
+
+
+def _first(away: Iterable[Instance], room: Counter[str], limit: int) -> list[Instance]:
+    chosen: list[Instance] = []
+    for one in away:
+        if len(chosen) < limit and room[one.service] > 0:
+            room[one.service] -= 1
+            chosen.append(one)
+    return chosen

@@ -1,8 +1,9 @@
 """A plan as it reaches the store: in parts that are short to write, without what others were first to take.
 
 A part is a plan of its own, written in one transaction; a crash between two of them leaves what the next decision
-completes. The first one carries the targets and the hosts that are asked for, the last one what leaves and moves, so
-that nothing goes before what comes. Instances that differ in nothing but id and host are one **batch**.
+completes. The first one carries the targets and the hosts that are asked for, taken over or claimed, the last one what
+leaves and moves, so that nothing goes before what comes. Instances that differ in nothing but id and host are one
+**batch**.
 """
 
 from collections.abc import Collection, Iterable
@@ -32,7 +33,18 @@ def in_parts(plan: ApplicationPlan, limit: int) -> tuple[ApplicationPlan, ...]:
     if len(plan.instances) <= limit:
         return (plan,)
     slices = [plan.instances[first : first + limit] for first in range(0, len(plan.instances), limit)]
-    bare = replace(plan, hosts=(), removals=(), rebinds=(), holds=(), unplaced=(), warming=(), prices=())
+    bare = replace(
+        plan,
+        hosts=(),
+        take_overs=(),
+        claims=(),
+        removals=(),
+        rebinds=(),
+        holds=(),
+        unplaced=(),
+        warming=(),
+        prices=(),
+    )
     between = replace(bare, price_change_usd_per_hour=0.0)
     first = replace(plan, instances=slices[0], removals=(), rebinds=())
     last = replace(between, instances=slices[-1], removals=plan.removals, rebinds=plan.rebinds)

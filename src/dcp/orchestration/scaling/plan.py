@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dcp.hosts.cost.prices import PriceLine
 from dcp.hosts.model import Host
 from dcp.images.warming.model import PlannedWarming
+from dcp.orchestration.scaling.borrowing import Claim, TakeOver
 from dcp.orchestration.scaling.model import Policy, TargetDecision
 from dcp.orchestration.scaling.rebind import Rebind
 from dcp.orchestration.services.model import Instance
@@ -64,6 +65,10 @@ class ApplicationPlan:
     hosts: tuple[PlannedHost, ...] = ()
     instances: tuple[PlannedInstance, ...] = ()
     removals: tuple[Removal, ...] = ()
+    take_overs: tuple[TakeOver, ...] = ()
+    """Empty hosts of other clusters that are the application's cluster's from now on."""
+    claims: tuple[Claim, ...] = ()
+    """Hosts that the application's cluster claims back from others."""
     rebinds: tuple[Rebind, ...] = ()
     """Instances that go from a host that is still coming to one that is ready."""
     holds: tuple[Hold, ...] = ()
@@ -80,4 +85,4 @@ class ApplicationPlan:
     @property
     def changes_anything(self) -> bool:
         """Return whether applying writes more than what scaling remembers."""
-        return bool(self.hosts or self.instances or self.removals or self.rebinds)
+        return bool(self.hosts or self.take_overs or self.claims or self.instances or self.removals or self.rebinds)

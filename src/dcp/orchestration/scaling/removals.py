@@ -73,6 +73,9 @@ def _rank(instance: Instance, host: Host | None, on_host: int) -> Rank:
 
 
 def _words(instance: Instance, host: Host | None) -> str:
+    if host is not None and host.state is HostState.CORDONED and host.claimed_by is not None:
+        others = f"cluster {host.claimed_by}, whose it is, claims it back"
+        return f"its host {host.id} has to be left: {others}; at its time also without room elsewhere"
     if host is None or host.state not in USABLE:
         return f"its host {instance.host_id} is {host.state if host else 'not known'}"
     if instance.state is not InstanceState.SERVING:

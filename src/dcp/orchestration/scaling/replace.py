@@ -37,13 +37,14 @@ def decide_replacement(
     failures: tuple[Instance, ...],
     now: float,
     displaced: frozenset[str] = frozenset(),
+    overdue: frozenset[str] = frozenset(),
 ) -> Replacement:
     """Return additions and removals that bring `instances` (not ended) to `target` current ones.
 
-    `displaced` names those that are on a host which has to be empty soon.
+    `displaced` names those that are on a host which has to be empty soon, `overdue` those of them whose time is up.
     """
     staying = [i for i in instances if not i.leave_reason and i.state not in LEAVING]
-    if displaced and (step := _relocate(spec, target, staying, displaced, failures, now)):
+    if displaced and (step := _relocate(spec, target, staying, (displaced, overdue), failures, now)):
         return step
     newcomers = _newcomers(staying)
     wanted = [i for i in staying if i not in newcomers]
@@ -67,18 +68,21 @@ def _relocate(
     spec: ServiceSpec,
     target: int,
     staying: list[Instance],
-    displaced: frozenset[str],
+    leave: tuple[frozenset[str], frozenset[str]],
     failures: tuple[Instance, ...],
     now: float,
 ) -> Replacement | None:
-    """Add what the displaced ones leave missing; let each of them go as soon as enough others serve."""
+    """Add what the displaced ones leave missing; let each of them go as soon as enough others serve, or time is up."""
+    displaced, overdue = leave
     going = [i for i in staying if i.id in displaced]
     if not going:
         return None
     kept = [i for i in staying if i.id not in displaced]
     idle = [i for i in going if not _serves(i)]
     spare = max(0, sum(map(_serves, staying)) - target)
-    leaving = (*idle, *(i for i in going if _serves(i)))[: len(idle) + spare]
+    serving = sorted((i for i in going if _serves(i)), key=lambda i: i.id not in overdue)
+    due = sum(1 for i in serving if i.id in overdue)
+    leaving = (*idle, *serving)[: len(idle) + max(spare, due)]
     missing = target - len(kept)
     added = _with_back_off(spec, missing, failures, now) if missing > 0 else Replacement()
     return replace(added, remove=len(leaving), removable=leaving, remove_reason="displaced")
