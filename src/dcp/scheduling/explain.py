@@ -3,7 +3,7 @@
 import numpy as np
 
 from dcp.hosts.model import Resources
-from dcp.kernel.units import format_bytes, format_cpu
+from dcp.scheduling.change import amount_of, describe, hosts_of, is_alone, join, to_fit_all
 from dcp.scheduling.filters import RefusalReason, Room, room_for
 from dcp.scheduling.fleet import Fleet
 from dcp.scheduling.labels import Flags
@@ -23,7 +23,8 @@ def explain(fleet: Fleet, ask: Ask, left: int) -> Unplaced:
     many = "1 instance fits" if left == 1 else f"{left:,} instances fit"
     asked = f" ({ask.count:,} were asked for)" if ask.count > left else ""
     words = f"{ask.service}: {many} on no host{asked}: {_counts(fleet, ask, refusals)}"
-    return Unplaced(ask.service, left, refusals, f"{words}; {smallest_change(fleet, ask, room, refused)}")
+    changes = (smallest_change(fleet, ask, room, refused), to_fit_all(fleet, ask, room, left))
+    return Unplaced(ask.service, left, refusals, "; ".join((words, *filter(None, changes))))
 
 
 def smallest_change(fleet: Fleet, ask: Ask, room: Room, refused: dict[str, Flags]) -> str:
@@ -45,25 +46,6 @@ def smallest_change(fleet: Fleet, ask: Ask, room: Room, refused: dict[str, Flags
     return f"one more host{which} with {describe(ask.resources)} free would let one more fit"
 
 
-def describe(resources: Resources) -> str:
-    """Return resources in words: `0.5 CPU and 64 MiB`."""
-    parts = [_amount(name, amount) for name, amount in resources.amounts().items() if amount]
-    return _and(parts) or "nothing"
-
-
-def _amount(name: str, amount: int) -> str:
-    """Return an amount of one resource in words: `0.5 CPU`, `64 MiB`, `1 GiB of disk`, `2 gpu`."""
-    if name == "cpu":
-        return format_cpu(amount)
-    if name == "memory":
-        return format_bytes(amount)
-    return f"{format_bytes(amount)} of disk" if name == "disk" else f"{amount:,} {name}"
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 2 else " and ".join(words)
-
-
 def _without(fleet: Fleet, ask: Ask, reason: RefusalReason, hosts: Flags) -> str:
     """Return what to give up so that `hosts`, which have room, take one; "" if nothing can be."""
     many = int(np.count_nonzero(hosts))
@@ -73,12 +55,12 @@ def _without(fleet: Fleet, ask: Ask, reason: RefusalReason, hosts: Flags) -> str
         return f"{fewest + 1} instead of {_per_host(ask)} on one host would let one more fit"
     if reason is RefusalReason.MAX_SKEW:
         skews = [f"{one.label} (at most {one.max_skew} more)" for one in ask.spread if one.max_skew is not None]
-        return f"room in the fullest domain, or a wider skew over {_and(skews)}, would let one more fit"
+        return f"room in the fullest domain, or a wider skew over {join(skews)}, would let one more fit"
     if reason is RefusalReason.UNSCHEDULABLE:
-        return f"{_hosts(many)} would have room once {'it takes' if many == 1 else 'they take'} instances again"
+        return f"{hosts_of(many)} would have room once {'it takes' if many == 1 else 'they take'} instances again"
     if reason is RefusalReason.FAILED_LATELY:
         return ""
-    return f"without {_said(ask)[reason]}, {_hosts(many)} would have room"
+    return f"without {_said(ask)[reason]}, {hosts_of(many)} would have room"
 
 
 def _more_on_the_closest(fleet: Fleet, ask: Ask, short: Flags) -> str:
@@ -105,7 +87,7 @@ def _counts(fleet: Fleet, ask: Ask, refusals: tuple[Refusal, ...]) -> str:
     if not len(fleet):
         return "there is no host"
     counted = ", ".join(f"{one.hosts:,} {_refused_words(ask, one.reason)}" for one in refusals)
-    return f"{_hosts(len(fleet))}, of which {counted}"
+    return f"{hosts_of(len(fleet))}, of which {counted}"
 
 
 _SAID = frozenset(map(str, RefusalReason))
@@ -114,7 +96,7 @@ _SAID = frozenset(map(str, RefusalReason))
 def _refused_words(ask: Ask, reason: str) -> str:
     if reason not in _SAID:
         needs = ask.resources.amounts()
-        return f"without {_and([_amount(name, needs[name]) for name in reason.split('-and-')])} free"
+        return f"without {join([amount_of(name, needs[name]) for name in reason.split('-and-')])} free"
     told = {
         RefusalReason.UNSCHEDULABLE: "that take nothing new",
         RefusalReason.FAILED_LATELY: "on which it could not be started lately",
@@ -144,18 +126,13 @@ def _neighbours(ask: Ask, some: tuple[Neighbour, ...]) -> str:
     must = [one for one in some if not one.preferred]
     names = ["its own kind" if one.service == ask.service else one.service for one in must]
     within = [f" in one {one.within}" if one.within != HOST else "" for one in must]
-    return _and([name + where for name, where in zip(names, within, strict=True)])
+    return join([name + where for name, where in zip(names, within, strict=True)])
 
 
 def _per_host(ask: Ask) -> int:
-    alone = any(one.service == ask.service and one.within == HOST and not one.preferred for one in ask.apart)
-    return 1 if alone or ask.max_per_host is None else ask.max_per_host
+    return 1 if is_alone(ask) or ask.max_per_host is None else ask.max_per_host
 
 
 def _by_constraint(ask: Ask) -> str:
     noun = "the constraint" if len(ask.constraints) == 1 else "the constraints"
     return f"{noun} {' and '.join(ask.constraints)}"
-
-
-def _hosts(number: int) -> str:
-    return "1 host" if number == 1 else f"{number:,} hosts"

@@ -133,13 +133,26 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerUp:
+    """The host that would have come next."""
+
+    host_id: str
+    score: float
+    parts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
-    """One instance of `service` goes to `host_id`; `score` and its parts say why."""
+    """One instance of `service` goes to `host_id`; `score` and its parts say why, beside those of the runner-up."""
 
     service: str
     host_id: str
     score: float
     parts: Mapping[str, float]
+    runner_up: RunnerUp | None = None
+    """None: no other host would have taken it, or its domain came before any score."""
+    domain: str = ""
+    """The domains that came first, such as `zone a, rack r1`; empty: the score alone decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,3 +155,21 @@ def test_large_batches_on_uneven_hosts(count: int) -> None:
     for _ in range(count):
         place_batch(single, ask(1, resources=question.resources))
     assert counts == {one.host_id: found for one in hosts if (found := single.count_on("shop/web", one.host_id))}
+
+
+@given(fleets, some_asks(12), st.integers(0, 2))
+def test_the_runner_up_is_where_it_would_go_without_the_chosen_host(
+    hosts: tuple[Candidate, ...], question: Ask, seed: int
+) -> None:
+    fleet = Fleet(seed, hosts)
+    for assignment in place((question,), hosts, seed).assignments:
+        one = replace(question, count=1)
+        others = fleet.copy()
+        others.leave([assignment.host_id])
+        after = decide_batch(others, one)
+        names = [others.hosts[at].host_id for at in after.positions.tolist()]
+        assert names == ([] if assignment.runner_up is None else [assignment.runner_up.host_id])
+        if assignment.runner_up is not None:
+            assert assignment.score >= assignment.runner_up.score
+            assert assignment.runner_up.score == pytest.approx(sum(assignment.runner_up.parts.values()))
+        fleet.placed(one, assignment.host_id)

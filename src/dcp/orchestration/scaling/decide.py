@@ -502,7 +502,15 @@ def _instances(
 
 def _placement_words(assignment: Assignment) -> str:
     parts = ", ".join(f"{name} {value:.2f}" for name, value in assignment.parts.items())
-    return f"host {assignment.host_id}, score {assignment.score:.2f} ({parts})"
+    words = f"host {assignment.host_id}, score {assignment.score:.2f} ({parts})"
+    if assignment.domain:
+        return f"{words}; {assignment.domain} had the fewest"
+    other = assignment.runner_up
+    if other is None:
+        return f"{words}; no other host would take it"
+    lead = ((name, value - other.parts.get(name, 0.0)) for name, value in assignment.parts.items())
+    by = ", ".join(f"{name} {value:+.2f}" for name, value in lead if round(value, 2))
+    return f"{words}; next {other.host_id}, {other.score:.2f} ({by or 'alike, the seed decides'})"
 
 
 def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacement]) -> tuple[Removal, ...]:

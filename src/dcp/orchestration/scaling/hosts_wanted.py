@@ -13,7 +13,8 @@ from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, SourceKind
 from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts, unmet
 from dcp.orchestration.scaling.trying import is_involved, try_new_hosts
-from dcp.scheduling.explain import describe, explain
+from dcp.scheduling.change import describe
+from dcp.scheduling.explain import explain
 from dcp.scheduling.fleet import fleet_of
 from dcp.scheduling.model import Ask, Assignment, Candidate, Placement, Unplaced
 from dcp.scheduling.place import place
