@@ -99,6 +99,11 @@ class Client:
         """Let the targets of an application move again."""
         return self._call("DELETE", f"applications/{_part(name)}/freeze")
 
+    def place(self, name: str, counts: dict[str, int], *, dry_run: bool = False) -> Json:
+        """Let services have so many instances; return the plan for that."""
+        body = {"counts": counts, "dry_run": dry_run}
+        return self._call("POST", f"applications/{_part(name)}/place", json=body)
+
     def graph(self, name: str) -> Json:
         """Return who calls whom in an application."""
         return self._get(f"applications/{_part(name)}/graph")

@@ -59,6 +59,13 @@ class FreezeBody(Shape):
     why: str = Field(min_length=1, max_length=500)
 
 
+class PlaceBody(Shape):
+    """So many instances of each of these services, in all."""
+
+    counts: dict[str, int] = Field(min_length=1)
+    dry_run: bool = False
+
+
 class ControllerShape(Shape):
     """A living controller and when it was last seen (seconds since the epoch)."""
 

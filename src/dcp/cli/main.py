@@ -25,6 +25,7 @@ VERBS = {
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),
     "instances": ("dcp.cli.look:instances", "List instances."),
     "hosts": ("dcp.cli.hosts:app", "List hosts; add and remove machines; cordon, drain and take back single hosts."),
+    "place": ("dcp.cli.place:place", "Let services have so many instances now, or show where they would stand."),
     "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": ("dcp.cli.leases:leases", "Show which cluster has which hosts, since when, until when, at what price."),

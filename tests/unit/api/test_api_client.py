@@ -30,6 +30,7 @@ CALLS = {
     "GET /events": lambda api: api.events(0, limit=7),
     "GET /why/{subject:path}": lambda api: api.why("shop/feed?x"),
     "POST /applications/{name}/freeze": lambda api: api.freeze("shop", "why"),
+    "POST /applications/{name}/place": lambda api: api.place("shop", {"feed": 3}, dry_run=True),
     "DELETE /applications/{name}/freeze": lambda api: api.thaw("shop"),
     "GET /applications/{name}/graph": lambda api: api.graph("shop"),
     "GET /surges": lambda client: client.surges(),

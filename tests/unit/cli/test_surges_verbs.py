@@ -124,3 +124,16 @@ def test_a_frozen_application_stays_as_it_is_until_it_is_thawed(page: Dcp):
     assert eventually(lambda: targets(page)["feed"] == 6), targets(page)
     assert page("surges", "cancel", surge).exit_code == 0
     assert page("freeze", "nobody").exit_code == 2
+
+
+def test_so_many_instances_are_shown_first_and_then_asked_for(page: Dcp):
+    before = targets(page)["feed"]
+    goal = before + 1 if before < 6 else before - 1
+    shown = page("place", f"feed={goal}", "--dry-run")
+    assert (shown.exit_code, "would be applied to page" in shown.stdout) == (0, True), shown.output
+    assert "instance feed-" in shown.stdout
+    assert targets(page)["feed"] == before
+    assert page("place", f"feed={goal}").exit_code == 0
+    assert targets(page)["feed"] == goal
+    for words in (["feed"], ["feed=x"], ["feed=1", "feed=2"], ["nobody=2"], ["feed=100000"]):
+        assert page("place", *words).exit_code == 2, words

@@ -13,9 +13,10 @@ from dcp.api.shapes import (
     ApplyBody,
     FreezeBody,
     GraphShape,
+    PlaceBody,
     RemovingShape,
 )
-from dcp.engine import commands, queries
+from dcp.engine import asked, commands, queries
 from dcp.engine.application import dry_run
 from dcp.engine.commands import Applied
 from dcp.kernel.errors import NotFound
@@ -67,6 +68,12 @@ async def freeze(name: Name, body: FreezeBody, controller: Controller) -> Applic
 async def thaw(name: Name, controller: Controller) -> ApplicationBrief:
     """Let its targets move again."""
     return ApplicationBrief.of(await commands.freeze(controller, name, ""))
+
+
+@router.post("/{name}/place")
+async def place(name: Name, body: PlaceBody, controller: Controller) -> ApplicationPlan:
+    """Let services have so many instances; the plan for that. With `dry_run` nothing is written."""
+    return await asked.place(controller, name, body.counts, dry_run=body.dry_run)
 
 
 @router.get("/{name}/graph")

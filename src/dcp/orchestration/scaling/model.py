@@ -123,7 +123,7 @@ class TargetDecision:
     `reason` is a stable code: `steady`, `below-fatal`, `load-of-callers`, `still-below-fatal`, `coming`,
     `catching-up`, `above-safe`, `release-step`, `waits-for-dependants`, `waits-for-dependencies`,
     `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`, `signal`,
-    `frozen`.
+    `frozen`, `asked-for`.
     """
 
     service: str
