@@ -145,6 +145,10 @@ class Client:
         """Return hosts that were not given back."""
         return self._get("hosts")
 
+    def leases(self) -> Json:
+        """Return which cluster has which host since when and until when, and what each lends and borrows."""
+        return self._get("leases")
+
     def host_log(self, host: str) -> Json:
         """Return what was said in tries to initialise a host that failed."""
         return self._get(f"hosts/{_part(host)}/log")

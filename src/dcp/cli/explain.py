@@ -153,6 +153,10 @@ def _plan_lines(found: dict[str, Any]) -> Iterable[str]:
     for host in found["hosts"]:
         price = number(host["host"]["host_type"]["price_usd_per_hour"], 3)
         yield f"+ host {host['host']['id']} from {host['host']['source']} at {price} USD/h: {host['why']}"
+    for one in found.get("take_overs", []):
+        yield f"+ host {one['host']['id']} of {one['host']['source']}: {one['words']}"
+    for one in found.get("claims", []):
+        yield f"< host {one['host']['id']} from cluster {one['host']['cluster'] or 'none'}: {one['words']}"
     for one in found["instances"]:
         held = "".join(f"; held until {g['serving_at_least']} {g['service']} serve" for g in one["instance"]["gate"])
         yield f"+ instance {one['instance']['id']} on {one['instance']['host_id']}: {one['why']}{held}"

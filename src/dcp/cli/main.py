@@ -28,7 +28,10 @@ VERBS = {
     "place": ("dcp.cli.place:place", "Let services have so many instances now, or show where they would stand."),
     "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
-    "leases": ("dcp.cli.leases:leases", "Show which cluster has which hosts, since when, until when, at what price."),
+    "leases": (
+        "dcp.cli.leases:leases",
+        "Show which cluster has which hosts, from whom, since and until when.",
+    ),
     "cost": ("dcp.cli.cost:cost", "Show what hosts cost, by service, source, day and more."),
     "graph": ("dcp.cli.graph:graph", "Show who calls whom how often: as declared, and as measured."),
     "events": ("dcp.cli.explain:events", "Show what happened, and why."),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from dcp.engine.images.why import why_image
+from dcp.hosts.model import Host
+from dcp.hosts.sharing import EVERYBODYS, Sharing
 from dcp.hosts.states import HostState
 from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState
@@ -29,7 +31,7 @@ class Answer:
     events: tuple[Logged, ...]
 
 
-def why(connection: Connection, subject: str) -> Answer:
+def why(connection: Connection, subject: str, sharing: Sharing = EVERYBODYS) -> Answer:
     """Explain `feed`, `shop/feed`, `feed-3`, `cloud-1`, `shop/web:1` or an application.
 
     Raises NotFound, or Conflict where several services have the name.
@@ -42,6 +44,7 @@ def why(connection: Connection, subject: str) -> Answer:
         lines = [f"{host.kind} host from {host.source}, {host.host_type.price_usd_per_hour:.3f} USD per hour"]
         if host.engine:
             lines.append(f"engine {host.engine}" + (f" at site {host.site}" if host.site else ""))
+        lines += _whose(host, sharing)
         lines += [f"carries {i.id} ({i.state})" for i in instances.live(connection) if i.host_id == host.id]
         return _answer(connection, host.subject, f"{host.id} is {host.state} ({host.reason or 'new'})", lines)
     named = [row for row in applications.service_rows(connection) if subject in (row.key.name, str(row.key))]
@@ -61,6 +64,14 @@ def why(connection: Connection, subject: str) -> Answer:
     if image is not None:
         return _answer(connection, image[0], image[1], list(image[2]))
     raise NotFound(f"nothing here is called {subject}", hint="see `dcp services`, `dcp instances`, `dcp hosts`")
+
+
+def _whose(host: Host, sharing: Sharing) -> list[str]:
+    lender = sharing.lender(host)
+    lines = [f"cluster {host.cluster or 'none'} has it" + (f", lent by {lender}" if lender else "")]
+    if host.claimed_by is not None:
+        lines.append(f"cluster {host.claimed_by or 'none'} claims it back and gets it when nothing runs there any more")
+    return lines if lender or host.cluster or host.claimed_by is not None else []
 
 
 def _of_instance(connection: Connection, instance: Instance) -> Answer:
@@ -126,6 +137,8 @@ def _of_application(connection: Connection, name: str) -> Answer:
             f"last plan {plan.id}: {len(plan.hosts)} hosts asked for, {len(plan.instances)} instances added, "
             f"{len(plan.removals)} removed, {plan.price_change_usd_per_hour:+.3f} USD per hour"
         )
+        lines += [f"took {one.host.id} over: {one.words}" for one in plan.take_overs]
+        lines += [f"claims {one.host.id} back from cluster {one.host.cluster}: {one.words}" for one in plan.claims]
     return _answer(connection, f"application/{name}", f"application {name}", lines)
 
 

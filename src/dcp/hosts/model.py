@@ -136,6 +136,8 @@ class Host:
     """What runs there has to be elsewhere by then; None: it may stay."""
     claimed_by: str | None = None
     """The cluster that gets it next: an owner who claims it back; None: nobody does."""
+    cluster_since: float | None = None
+    """When its cluster got it from another one; None: it was requested for it."""
     version: int = 0
 
     @property

@@ -49,4 +49,5 @@ def after_step(step: HostStep, host: Host, now: float) -> Host:
         after = replace(after, billed_from=None, token="", variant="")
     elif step.after == HostState.RELEASED and host.billed_from is not None:
         after = replace(after, billed_until=now)
-    return replace(after, **step.changes)
+    after = replace(after, **step.changes)
+    return after if after.cluster == host.cluster else replace(after, cluster_since=now)

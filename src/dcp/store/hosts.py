@@ -159,6 +159,7 @@ def _values(host: Host) -> dict[str, object]:
         "token": host.token,
         "leave_by": host.leave_by,
         "claimed_by": host.claimed_by,
+        "cluster_since": host.cluster_since,
         "version": host.version,
     }
 
@@ -184,6 +185,7 @@ def _host(row: Row[Any]) -> Host:
         token=row.token,
         leave_by=row.leave_by,
         claimed_by=row.claimed_by,
+        cluster_since=row.cluster_since,
         version=row.version,
     )
 

@@ -115,6 +115,7 @@ hosts = Table(
     Column("token", NAME, nullable=False),
     Column("leave_by", SECONDS),
     Column("claimed_by", NAME),
+    Column("cluster_since", SECONDS),
     Column("version", Integer, nullable=False),
     Column("stamp", BigInteger, nullable=False),
     Index("hosts_by_stamp", "stamp"),

@@ -22,6 +22,7 @@ CALLS = {
     "GET /services": lambda api: api.services(),
     "GET /instances": lambda api: api.instances("shop", ended=True),
     "GET /instances/{instance}/logs": lambda api: api.logs("feed-1", 5),
+    "GET /leases": lambda api: api.leases(),
     "GET /hosts": lambda api: api.hosts(),
     "GET /hosts/{host}/log": lambda api: api.host_log("cloud-1"),
     "POST /hosts/{host}/cordon": lambda api: api.cordon_host("cloud-1"),

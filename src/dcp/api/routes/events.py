@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 
 from dcp.api.dependencies import Controller
 from dcp.api.shapes import EventList, EventShape, WhyShape
+from dcp.engine.leases import sharing_in
+from dcp.engine.settings import EngineSettings
 from dcp.engine.why import Answer, why
 from dcp.kernel.errors import NotFound
 from dcp.store import events
@@ -41,15 +43,18 @@ async def explain(
     controller: Controller,
 ) -> WhyShape:
     """Why a service, instance, host or application is as it is, in plain words with the numbers."""
-    return WhyShape.of(await controller.database.read(lambda connection: _why(connection, subject)))
+    return WhyShape.of(
+        await controller.database.read(lambda connection: _why(connection, controller.settings, subject))
+    )
 
 
-def _why(connection: Connection, subject: str) -> Answer:
+def _why(connection: Connection, settings: EngineSettings, subject: str) -> Answer:
     """Take a subject as people say it, else as events name it (`instance/feed-3`)."""
+    sharing = sharing_in(connection, settings)
     try:
-        return why(connection, subject)
+        return why(connection, subject, sharing)
     except NotFound:
         kind = next((kind for kind in KINDS if subject.startswith(kind)), None)
         if kind is None:
             raise
-        return why(connection, subject.removeprefix(kind))
+        return why(connection, subject.removeprefix(kind), sharing)

@@ -111,6 +111,7 @@ def _hosts() -> None:
         sa.Column("token", NAME, nullable=False),
         sa.Column("leave_by", SECONDS),
         sa.Column("claimed_by", NAME),
+        sa.Column("cluster_since", SECONDS),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("stamp", sa.BigInteger, nullable=False),
     )
