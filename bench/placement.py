@@ -7,6 +7,8 @@ Hosts differ in source, state and labels; containers fill them to nine tenths.
 * `batches`: n identical instances are one question. Beside it a first fit over the same columns that looks at processor
   and memory and at nothing else, as the least that could be done.
 * `one`: one instance is decided on the fleet that the batches have filled.
+* `mixed`: services of 20 instances with rules: over zones with a skew of 1, apart from another service and from their
+  own kind, with a port of the host in two zones of three, over zones and racks beside another.
 * `explained`: the door for plans, which gives every instance its score and parts.
 * `new_hosts`: the same from no hosts at all: which to ask for, and what goes there.
 
@@ -19,6 +21,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +30,7 @@ import numpy as np
 from dcp.hosts.model import HostType, Offer, Resources, SourceKind
 from dcp.orchestration.scaling.hosts_wanted import place_with_new_hosts
 from dcp.scheduling.fleet import CPU, Fleet
-from dcp.scheduling.model import Ask, Candidate
+from dcp.scheduling.model import Ask, Candidate, Neighbour, SpreadOver
 from dcp.scheduling.place import decide_batch, place, place_batch
 
 GIB = 1 << 30
@@ -38,6 +41,9 @@ AT_ONCE = 1_000
 """Instances of one service, asked for together."""
 FILL = 0.9
 ONE_TIMES = 1_000
+MIXED_AT_ONCE = 20
+MIXED = 20_000
+"""Instances with rules that are placed and timed."""
 DECIDED = "decided only: filters, scores, spread, columns kept up to date; not stored, no API, nothing started"
 
 
@@ -152,6 +158,42 @@ def one(fleet: Fleet, containers: int) -> dict[str, Any]:
     }
 
 
+def mixed_asks(hosts: int, containers: int) -> list[Ask]:
+    """Services of `MIXED_AT_ONCE` instances, in turn: over zones with a skew, apart, a port, over zones and racks."""
+    several = asks_of(hosts, containers)
+    asks: list[Ask] = []
+    for number in range(containers // MIXED_AT_ONCE):
+        like = several[number % len(several)]
+        one = Ask(f"shop/mixed-{number}", MIXED_AT_ONCE, like.resources)
+        rules: dict[str, Any] = (
+            {"spread": (SpreadOver("zone", 1),)},
+            {"apart": (Neighbour(f"shop/mixed-{number - 1}"), Neighbour(one.service))},
+            {"host_ports": frozenset({8000 + number % 50}), "constraints": ("node.labels.zone!=b",)},
+            {
+                "spread": (SpreadOver("zone"), SpreadOver("rack")),
+                "beside": (Neighbour("shop/mixed-0", preferred=True),),
+            },
+        )[number % 4]
+        asks.append(replace(one, **rules))
+    return asks
+
+
+def mixed(host_count: int, containers: int) -> dict[str, Any]:
+    """Place services with rules onto a fleet that `batches` of plain ones have half filled."""
+    fleet = Fleet(1, hosts_of(host_count))
+    for ask in asks_of(host_count, containers):
+        place_batch(fleet, replace(ask, count=ask.count // 2))
+    asks = mixed_asks(host_count, containers)[: MIXED // MIXED_AT_ONCE]
+    wall_s, processor_s, placed = timed(lambda: sum(ask.count - place_batch(fleet, ask).left for ask in asks))
+    return {
+        "hosts": host_count,
+        "containers_there": containers // 2,
+        "questions": len(asks),
+        "placed": placed,
+        **rates(placed, wall_s, processor_s),
+    }
+
+
 def explained(host_count: int, containers: int) -> dict[str, Any]:
     """Place through the door that wants columns built and every instance explained."""
     hosts, asks = tuple(hosts_of(host_count)), tuple(asks_of(host_count, containers))
@@ -204,6 +246,10 @@ def main() -> None:
         "bench": "placement",
         "batches": {"includes": DECIDED, "rows": rows},
         "one": {"includes": f"{DECIDED}; one instance a decision", "rows": singles},
+        "mixed": {
+            "includes": f"{DECIDED}; a rule or two for each service",
+            "rows": [mixed(hosts, CONTAINERS[1 if quick else 2]) for hosts in (HOSTS[:-1] if quick else HOSTS)],
+        },
         "explained": {
             "includes": f"{DECIDED}; columns built first, scores of each instance",
             "rows": [explained(*small)],

@@ -38,6 +38,7 @@ from dcp.orchestration.scaling.model import (
 )
 from dcp.orchestration.scaling.moves import Moves, MovesView, decide_moves, relieving
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
+from dcp.orchestration.scaling.preempt import preempted
 from dcp.orchestration.scaling.rebind import Rebind, decide_rebinds, rebound
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
@@ -136,6 +137,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
     host_plan, take_overs = take_over(host_plan, snapshot.pool.idle, snapshot.last_host)
     hosts = tuple(PlannedHost(_requested(new, snapshot), new.why) for new in host_plan.new_hosts)
     removals = _removals(snapshot, replacements)
+    removals = (*removals, *_preempted(snapshot, host_plan, {one.instance_id for one in removals}))
     rebinds = _rebinds(snapshot, host_plan, {one.instance_id for one in removals})
     planned = _instances(snapshot, plan_id, host_plan, targets, replacements)
     if moves:
@@ -535,6 +537,21 @@ def _removals(snapshot: ApplicationSnapshot, replacements: Mapping[str, Replacem
         chosen = choose_removals(replacement.removable, replacement.remove, hosts, on_host)
         removals.extend(Removal(one.id, reason, words) for one, words in chosen if one.id not in gone)
     return tuple(removals)
+
+
+def _preempted(snapshot: ApplicationSnapshot, host_plan: HostPlan, leaving: Collection[str]) -> tuple[Removal, ...]:
+    if snapshot.removing or not host_plan.placement.unplaced:
+        return ()
+
+    def candidates() -> tuple[Candidate, ...]:
+        asks = {one.service: one for one in (_ask(snapshot, each.name, 1) for each in snapshot.spec.services)}
+        return with_assignments(host_plan.placement.assignments, asks, _candidates(snapshot))
+
+    own = [one for service in snapshot.services for one in service.instances if one.id not in leaving]
+    refused = host_plan.placement.unplaced
+    return preempted(
+        snapshot.spec, refused, own, candidates, lambda name, count: _ask(snapshot, name, count), snapshot.seed
+    )
 
 
 def _holds(name: str, replacement: Replacement) -> tuple[Hold, ...]:

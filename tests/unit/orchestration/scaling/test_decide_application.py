@@ -279,3 +279,28 @@ def test_higher_priority_is_placed_first() -> None:
     )
     plan = decide_application(replace(one, services=waiting))
     assert [planned.instance.service for planned in plan.instances] == ["high", "high"]
+
+
+def test_lower_priority_gives_way_only_where_no_host_can_be_had() -> None:
+    low, high = (replace(service(name, 2), elastic=None, capacity=None) for name in ("low", "high"))
+    spec = ApplicationSpec("shop", (low, replace(high, replicas=1, wishes=PlacementWishes(priority=5))))
+    there = (running("low", "private-1", 1), running("low", "private-1", 2))
+    one = snapshot(spec=spec, hosts=HOSTS[:1], host_instances=there, offers=())
+    services = (
+        replace(one.services[0], spec=spec.services[0], scaling=ScalingState(target=2), instances=there),
+        replace(one.services[0], spec=spec.services[1], scaling=ScalingState(target=1), instances=()),
+    )
+    full = replace(one, services=services)
+    plan = decide_application(full)
+    assert [(removal.instance_id, removal.reason) for removal in plan.removals] == [("low-2", "preempted")]
+    assert "priority 0 gives way on private-1 to shop/high of priority 5" in plan.removals[0].words
+    gone = tuple(replace(i, leave_reason="preempted") if i.id == "low-2" else i for i in there)
+    waiting = replace(full, services=(replace(services[0], instances=gone), services[1]), host_instances=gone)
+    assert not decide_application(waiting).removals, "one at a time: what leaves already is waited for"
+    left = there[:1]
+    after = replace(full, services=(replace(services[0], instances=left), services[1]), host_instances=left)
+    last = decide_application(after)
+    assert [planned.instance.service for planned in last.instances] == ["high"]
+    assert not last.removals
+    bought = decide_application(replace(full, offers=(Offer("cloud", SourceKind.CLOUD, CLOUD, None),)))
+    assert (len(bought.hosts), bought.removals) == (1, ())
