@@ -20,6 +20,7 @@ from dcp.orchestration.ahead.model import PlannedSurge
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.asks import ask_of, traits_for
 from dcp.orchestration.scaling.borrowing import Claimant, ClaimPlan, place_with_claims, take_over
+from dcp.orchestration.scaling.consolidation import decide_consolidation
 from dcp.orchestration.scaling.graph import call_order, dependants_of, dependencies_of
 from dcp.orchestration.scaling.hosts_wanted import (
     HostPlan,
@@ -39,6 +40,7 @@ from dcp.orchestration.scaling.model import (
 from dcp.orchestration.scaling.moves import Moves, MovesView, decide_moves, relieving
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
 from dcp.orchestration.scaling.preempt import preempted
+from dcp.orchestration.scaling.rebalancing import decide_rebalancing
 from dcp.orchestration.scaling.rebind import Rebind, decide_rebinds, rebound
 from dcp.orchestration.scaling.removals import choose_removals
 from dcp.orchestration.scaling.replace import Replacement, decide_replacement
@@ -141,7 +143,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
     rebinds = _rebinds(snapshot, host_plan, {one.instance_id for one in removals})
     planned = _instances(snapshot, plan_id, host_plan, targets, replacements)
     if moves:
-        planned = relieving(planned, moves.relieved)
+        planned = relieving(planned, moves)
     return ApplicationPlan(
         id=plan_id,
         application=snapshot.name,
@@ -366,9 +368,6 @@ def _moves(
     own = tuple(instance for service in snapshot.services for instance in service.instances)
     if not all(_serves(instance) and not instance.leave_reason for instance in own):
         return None
-    cloud = {host.id for host in snapshot.hosts if host.kind is SourceKind.CLOUD}
-    if not any(one.host_id in cloud for one in own):
-        return None
     on_host = Counter(one.host_id for one in snapshot.host_instances)
     short = snapshot.cluster is not None and missing_headroom(snapshot.cluster, snapshot.hosts, on_host) > 0
     view = MovesView(
@@ -385,7 +384,11 @@ def _moves(
         allowance=snapshot.allowance,
         pool=snapshot.pool,
     )
-    return decide_moves(view, lambda name, count: _ask(snapshot, name, count))
+
+    def ask_of(name: str, count: int) -> Ask:
+        return _ask(snapshot, name, count)
+
+    return decide_moves(view, ask_of) or decide_consolidation(view, ask_of) or decide_rebalancing(view, ask_of)
 
 
 def _candidates(

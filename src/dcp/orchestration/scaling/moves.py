@@ -18,6 +18,9 @@ from dcp.orchestration.scaling.plan import PlannedInstance
 from dcp.orchestration.services.model import Instance, ServiceKey
 from dcp.scheduling.model import Ask, Candidate
 
+SERVICE_SHARE = 0.25
+"""Of a service's instances at most so many move at once, and one at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moves:
@@ -25,6 +28,8 @@ class Moves:
 
     host_plan: HostPlan
     relieved: Mapping[str, tuple[str, ...]]
+    words: str
+    """What is won by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,18 @@ class MovesView:
 def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | None:
     """Return the moves to make now; None if no private host has room. `ask_of(service, count)` asks."""
     away = _away(view)
-    candidates = tuple(one for one in view.candidates if _is_home(one, view))
+    candidates = tuple(one for one in view.candidates if is_home(one, view))
     offers = tuple(offer for offer in view.offers if offer.kind is SourceKind.PRIVATE and _stays(offer.source, view))
     if not away or not (candidates or any(offer.available != 0 for offer in offers)):
         return None
 
     def placed(counts: Counter[str]) -> tuple[HostPlan, Counter[str]]:
-        asks = tuple(_ask(ask_of(service, min(count, view.limit))) for service, count in counts.items())
+        asks = tuple(unhurried(ask_of(service, min(count, view.limit))) for service, count in counts.items())
         found = place_with_new_hosts(asks, candidates, offers, view.last_host, view.seed, view.allowance)
         return found, Counter(ServiceKey.parse(one.service).name for one in found.placement.assignments)
 
     _, room = placed(Counter(one.service for one in away))
-    chosen = _first(away, room, view.limit)
+    chosen = _first(away, room & Counter(budgets(view)), view.limit)
     if not chosen:
         return None
     host_plan, counts = placed(Counter(one.service for one in chosen))
@@ -72,17 +77,24 @@ def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | 
     relieved = {
         name: tuple(one.id for one in chosen if one.service == name)[: counts[name]] for name in counts if counts[name]
     }
-    return Moves(replace(host_plan, placement=placement), relieved) if relieved else None
+    return Moves(replace(host_plan, placement=placement), relieved, "goes home from a cloud") if relieved else None
 
 
-def relieving(
-    planned: Iterable[PlannedInstance], relieved: Mapping[str, tuple[str, ...]]
-) -> tuple[PlannedInstance, ...]:
-    """Return the planned instances, each with the one that it relieves."""
-    left = {name: list(reversed(ids)) for name, ids in relieved.items()}
-    return tuple(
-        replace(one, instance=replace(one.instance, replaces=left[one.instance.service].pop())) for one in planned
-    )
+def budgets(view: MovesView) -> dict[str, int]:
+    """Return how many instances of each service may move at once: a share of them, so that a mistake hits few."""
+    counts = Counter(one.service for one in view.instances)
+    return {name: min(view.limit, max(1, int(SERVICE_SHARE * count))) for name, count in counts.items()}
+
+
+def relieving(planned: Iterable[PlannedInstance], moves: Moves) -> tuple[PlannedInstance, ...]:
+    """Return the planned instances, each with the one that it relieves and what is won by it."""
+    left = {name: list(reversed(ids)) for name, ids in moves.relieved.items()}
+    relieving: list[PlannedInstance] = []
+    for one in planned:
+        old = left[one.instance.service].pop()
+        why = f"{one.why}; relieves {old}: {moves.words}"
+        relieving.append(replace(one, instance=replace(one.instance, replaces=old), why=why))
+    return tuple(relieving)
 
 
 def _away(view: MovesView) -> list[Instance]:
@@ -94,7 +106,8 @@ def _away(view: MovesView) -> list[Instance]:
     )
 
 
-def _is_home(candidate: Candidate, view: MovesView) -> bool:
+def is_home(candidate: Candidate, view: MovesView) -> bool:
+    """Return whether it is a private host with room, where what moves there may stay."""
     return (
         candidate.kind is SourceKind.PRIVATE
         and candidate.total != candidate.used
@@ -109,7 +122,7 @@ def _stays(source: str, view: MovesView) -> bool:
     return (until is None or until - view.now > view.stays_s) and source not in view.pool.uncertain
 
 
-def _ask(ask: Ask) -> Ask:
+def unhurried(ask: Ask) -> Ask:
     """Nothing has to move, so a host that could not start the service is left out for good; groups were placed once."""
     barred = tuple(f"node.id!={host_id}" for host_id in sorted(ask.not_on))
     return replace(ask, constraints=(*ask.constraints, *barred), not_on=frozenset(), group="")
