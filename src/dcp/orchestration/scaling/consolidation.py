@@ -16,7 +16,7 @@ from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_host
 from dcp.orchestration.scaling.moves import Moves, MovesView, budgets, is_home, unhurried
 from dcp.orchestration.services.model import Instance, ServiceKey
 from dcp.scheduling.labels import domain_of
-from dcp.scheduling.model import Ask, Candidate
+from dcp.scheduling.model import Ask, Assignment, Candidate
 
 LEAST_SAVING = 0.15
 """Hosts are bought for less only if that saves such a share: starts cost something, and prices waver."""
@@ -108,17 +108,24 @@ def _one_by_one(freeable: tuple[Freeable, ...], view: MovesView, ask_of: AskOf) 
 
 
 def _in_parts(one: Freeable, view: MovesView, ask_of: AskOf) -> Moves | None:
-    """Begin to free a host with more instances than may move at once; what is left is the cheapest to free next."""
-    if _within_budgets((one,), view) or (_plan((one,), view, ask_of, buy=False)) is None:
+    """Begin to free a host with more instances than may move at once; what is left is the cheapest to free next.
+
+    They go where they would if all went, so that the others still find room.
+    """
+    if _within_budgets((one,), view) or (plan := _plan((one,), view, ask_of, buy=False)) is None:
         return None
-    left, part = Counter(budgets(view)), list[Instance]()
+    left, part, kept = Counter(budgets(view)), list[Instance](), list[Assignment]()
     for instance in one.instances:
         if left[instance.service] > 0 and len(part) < view.limit:
             left[instance.service] -= 1
             part.append(instance)
-    some = (replace(one, instances=tuple(part)),)
-    plan = _plan(some, view, ask_of, buy=False)
-    return _moves(some, plan) if plan else None
+    counts = Counter(map(key_of, part))
+    for assignment in plan.placement.assignments:
+        if counts[assignment.service] > 0:
+            counts[assignment.service] -= 1
+            kept.append(assignment)
+    placement = replace(plan.placement, assignments=tuple(kept))
+    return _moves((replace(one, instances=tuple(part)),), replace(plan, placement=placement))
 
 
 def _onto_cheaper(freeable: tuple[Freeable, ...], view: MovesView, ask_of: AskOf) -> Moves | None:

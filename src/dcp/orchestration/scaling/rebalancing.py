@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dcp.hosts.model import SourceKind
-from dcp.orchestration.scaling.consolidation import AskOf, domain, key_of, levels, standing
+from dcp.orchestration.scaling.consolidation import AskOf, domain, levels, standing
 from dcp.orchestration.scaling.hosts_wanted import HostPlan
 from dcp.orchestration.scaling.moves import Moves, MovesView, budgets, is_home, unhurried
 from dcp.orchestration.services.model import Instance
@@ -32,21 +32,34 @@ class _Lean:
 
 def decide_rebalancing(view: MovesView, ask_of: AskOf) -> Moves | None:
     """Return the moves that spread one service better; None if all stand as well as they can."""
-    takers = tuple(host for host in view.candidates if host.ready and _costs_nothing_more(host, view))
+    ready = tuple(host for host in view.candidates if host.ready)
+    clouds = frozenset(host.host_id for host in view.candidates if host.kind is SourceKind.CLOUD)
+    homes = tuple(host for host in ready if host.host_id not in clouds and is_home(host, view))
+    rented = tuple(host for host in ready if host.host_id in clouds and view.on_host.get(host.host_id, 0) > 0)
     bounds = budgets(view)
     for service in sorted(bounds):
         own = tuple(one for one in view.instances if one.service == service)
-        counts = standing(key_of(own[0]), view.candidates)
-        for lean in _leans(unhurried(ask_of(service, bounds[service])), counts, view.candidates, takers):
-            placement = place((lean.ask,), lean.elsewhere, view.seed)
-            going = _going(own, lean, counts, view)[: len(placement.assignments)]
-            if going and len(going) == len(placement.assignments):
-                return Moves(HostPlan(replace(placement, unplaced=()), ()), {service: going}, lean.words)
+        ask = unhurried(ask_of(service, bounds[service]))
+        # What is at home does not leave for a cloud.
+        for movable, takers in ((own, homes), (tuple(one for one in own if one.host_id in clouds), rented)):
+            if moves := _spread(ask, movable, takers, clouds, view):
+                return moves
     return None
 
 
-def _costs_nothing_more(host: Candidate, view: MovesView) -> bool:
-    return is_home(host, view) if host.kind is SourceKind.PRIVATE else view.on_host.get(host.host_id, 0) > 0
+def _spread(
+    ask: Ask, movable: tuple[Instance, ...], takers: tuple[Candidate, ...], clouds: frozenset[str], view: MovesView
+) -> Moves | None:
+    if not movable or not takers:
+        return None
+    counts = standing(ask.service, view.candidates)
+    for lean in _leans(ask, counts, view.candidates, takers):
+        going = _going(movable, lean, counts, clouds)
+        placement = place((replace(lean.ask, count=min(lean.ask.count, len(going))),), lean.elsewhere, view.seed)
+        if going and placement.assignments:
+            chosen = going[: len(placement.assignments)]
+            return Moves(HostPlan(replace(placement, unplaced=()), ()), {movable[0].service: chosen}, lean.words)
+    return None
 
 
 def _leans(
@@ -101,9 +114,10 @@ def _between(
     )
 
 
-def _going(own: tuple[Instance, ...], lean: _Lean, counts: Mapping[str, int], view: MovesView) -> tuple[str, ...]:
+def _going(
+    movable: tuple[Instance, ...], lean: _Lean, counts: Mapping[str, int], clouds: frozenset[str]
+) -> tuple[str, ...]:
     """Return who may move: from cloud hosts first, then from the hosts with most of the service, the newest first."""
-    clouds = {host.host_id for host in view.candidates if host.kind is SourceKind.CLOUD}
-    crowd = [one for one in own if one.host_id in lean.crowded]
+    crowd = [one for one in movable if one.host_id in lean.crowded]
     crowd.sort(key=lambda one: (one.host_id not in clouds, -counts[one.host_id], -one.created_at, one.id))
     return tuple(one.id for one in crowd)
