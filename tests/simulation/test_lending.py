@@ -114,19 +114,19 @@ def test_an_empty_host_of_ours_is_taken_back_without_notice() -> None:
 
 def test_instances_come_home_from_the_cloud_several_at_once_and_stay() -> None:
     async def scenario(world: TwoClusters) -> None:
-        await world.want("news", 5)
-        await world.until_serving("news", 5)
-        await world.want("shop", 5)
-        await world.until_serving("shop", 5)
+        await world.want("news", 9)
+        await world.until_serving("news", 9)
+        await world.want("shop", 12)
+        await world.until_serving("shop", 12)
         assert set((await world.held("shop")).values()) == {"cloud"}
         await world.want("news", 1)
         await world.until_settled()
-        assert world.fewest["shop"] == 5
-        assert sorted((await world.held("shop")).values()) == ["cloud", "racks", "racks", "racks", "racks"]
-        assert await world.plans_that_move("shop") == [3, 1]
+        assert world.fewest["shop"] == 12
+        assert sorted((await world.held("shop")).values()) == ["cloud"] * 4 + ["racks"] * 8
+        assert await world.plans_that_move("shop") == [3, 3, 2], "three at once, and a quarter of the service"
         before = await world.ledger()
         await world.clock.sleep(200.0)
         assert await world.ledger() == before, "no move is undone"
-        assert sum(host.source == "cloud" and host.state is not HostState.RELEASED for host in before) == 1
+        assert sum(host.source == "cloud" and host.state is not HostState.RELEASED for host in before) == 4
 
-    play(lambda: TwoClusters(5), scenario)
+    play(lambda: TwoClusters(9), scenario)

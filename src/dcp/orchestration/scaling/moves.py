@@ -82,7 +82,8 @@ def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | 
 
 def budgets(view: MovesView) -> dict[str, int]:
     """Return how many instances of each service may move at once: a share of them, so that a mistake hits few."""
-    counts = Counter(one.service for one in view.instances)
+    keys = {one.service: str(ServiceKey(one.application, one.service)) for one in view.instances}
+    counts = {name: sum(host.instances.get(key, 0) for host in view.candidates) for name, key in keys.items()}
     return {name: min(view.limit, max(1, int(SERVICE_SHARE * count))) for name, count in counts.items()}
 
 
