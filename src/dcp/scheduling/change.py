@@ -16,7 +16,7 @@ _LEAST_SHARE = 0.5
 
 def to_fit_all(fleet: Fleet, ask: Ask, room: Room, left: int) -> str:
     """Return in words what would let `left` more fit; "" where it is not a matter of room alone."""
-    if _depends_on_others(ask):
+    if depends_on_others(ask):
         return ""
     ways = [way for way in (_more_hosts(fleet, ask, left), _less_for_each(fleet, ask, room, left)) if way]
     if not ways:
@@ -53,7 +53,8 @@ def is_alone(ask: Ask) -> bool:
     return any(one.service == ask.service and one.within == HOST and not one.preferred for one in ask.apart)
 
 
-def _depends_on_others(ask: Ask) -> bool:
+def depends_on_others(ask: Ask) -> bool:
+    """Return whether what stands on other hosts says where an instance may stand."""
     apart = any(one.within != HOST and not one.preferred for one in ask.apart)
     beside = any(not one.preferred for one in ask.beside)
     return apart or beside or any(one.max_skew is not None for one in ask.spread)

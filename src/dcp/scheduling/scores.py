@@ -20,7 +20,7 @@ import numpy as np
 
 from dcp.scheduling.filters import near
 from dcp.scheduling.fleet import CPU, MEMORY, Figures, Fleet
-from dcp.scheduling.model import Ask, Weights
+from dcp.scheduling.model import Ask, Neighbour, Weights
 from dcp.scheduling.tally import Numbers, Positions
 from dcp.scheduling.traits import CPU_BOUND, IO_BOUND, leans
 
@@ -115,8 +115,7 @@ def _price(view: View) -> Figures:
 
 def _beside(view: View) -> Figures:
     """Return the share of preferred neighbours that are there, less the share of those it would rather not have."""
-    wishes = [(1.0, one) for one in view.ask.beside if one.preferred]
-    wishes += [(-1.0, one) for one in view.ask.apart if one.preferred]
+    wishes = _wishes(view)
     each = view.weights.beside / len(wishes)
     total = np.zeros(len(view.fleet))
     for sign, one in wishes:
@@ -193,8 +192,14 @@ def _balance(view: View) -> Part:
     return part
 
 
+def _wishes(view: View) -> list[tuple[float, Neighbour]]:
+    """Return whom it would rather have (1) and not have (-1); for itself that is what spread does."""
+    sides = ((1.0, view.ask.beside), (-1.0, view.ask.apart))
+    return [(sign, one) for sign, side in sides for one in side if one.preferred and one.service != view.ask.service]
+
+
 def _has_wishes(view: View) -> bool:
-    return any(one.preferred for one in (*view.ask.beside, *view.ask.apart))
+    return bool((view.ask.beside or view.ask.apart) and _wishes(view))
 
 
 SCORES = (

@@ -5,7 +5,7 @@ It is counted by host for each instance, so that a fleet knows it of what other 
 
 from collections.abc import Iterable
 
-from dcp.scheduling.model import Ask, Trait
+from dcp.scheduling.model import HOST, Ask, Trait
 
 HEAVY, PORT, LEANS, AVOIDS = "heavy", "port", "leans", "avoids"
 CPU_BOUND, IO_BOUND = "cpu", "io"
@@ -51,3 +51,9 @@ def to_words(traits: Iterable[Trait]) -> tuple[str, ...]:
 def from_words(words: Iterable[str]) -> tuple[Trait, ...]:
     """Return the traits that `to_words` wrote."""
     return tuple(Trait(*one.split(":", 2)) for one in words)
+
+
+def avoided_in_domains(several: Iterable[Iterable[str]]) -> frozenset[str]:
+    """Return the services that somebody keeps out of a whole domain, from traits in words."""
+    traits = (one for words in several for one in from_words(words))
+    return frozenset(one.name for one in traits if one.kind == AVOIDS and one.within != HOST)

@@ -65,6 +65,7 @@ def test_every_key_is_read(written: Written) -> None:
         ("beside: [nobody]", "beside.0", "there is no service 'nobody'"),
         ("apart: [nobody]", "apart.0", "there is no service 'nobody'"),
         ("beside: [a]", "beside.0", "cannot wait for itself"),
+        ("apart: [{service: a, preferred: true}]", "apart.0", "rather apart from itself anyway"),
         ("apart: [{service: b, within: '?'}]", "apart.0.within", "is not a label"),
         ("spread: [{over: zone, max_skew: 0}]", "spread.0.max_skew", "1 or more"),
         ("weights: {beauty: 3}", "weights.beauty", "is not a part of the score"),

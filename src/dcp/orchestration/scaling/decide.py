@@ -52,7 +52,7 @@ from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceK
 from dcp.orchestration.services.states import LEAVING, InstanceState
 from dcp.orchestration.traffic.gate import gate_for
 from dcp.scheduling.model import Ask, Assignment, Candidate, Placement, Trait
-from dcp.scheduling.traits import from_words
+from dcp.scheduling.traits import avoided_in_domains, from_words
 
 PLACEABLE = USABLE | TAKEN_BACK
 
@@ -307,7 +307,8 @@ def _rebinds(snapshot: ApplicationSnapshot, host_plan: HostPlan, leaving: Collec
     asks = {one.service: one for one in (ask_of(snapshot.spec, service.name, 1) for service in snapshot.spec.services)}
     room = with_assignments(placed, asks, _candidates(snapshot, _is_ready_with_room))
     known = {host.id: host for host in snapshot.hosts}
-    return decide_rebinds(waiting, known, room, lambda name, count: _ask(snapshot, name, count), snapshot.seed)
+    avoided = avoided_in_domains(one.traits for one in snapshot.host_instances if one.traits)
+    return decide_rebinds(waiting, known, room, lambda name, count: _ask(snapshot, name, count), snapshot.seed, avoided)
 
 
 def _spares(snapshot: ApplicationSnapshot, host_plan: HostPlan) -> tuple[NewHost, ...]:

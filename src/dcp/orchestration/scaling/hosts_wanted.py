@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, SourceKind
 from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts, unmet
-from dcp.orchestration.scaling.trying import is_involved, try_new_hosts
+from dcp.orchestration.scaling.trying import avoided_in, is_involved, try_new_hosts
 from dcp.scheduling.change import describe
 from dcp.scheduling.explain import explain
 from dcp.scheduling.fleet import fleet_of
@@ -135,10 +135,11 @@ def _place(
     if not first.unplaced:
         return HostPlan(first, ())
     left = remaining(asks, first)
-    filled = fill_new_hosts([ask for ask in left if not is_involved(ask)], offers, allowance)
-    new, second = _place_on_new(tuple(ask for ask in left if not is_involved(ask)), filled, last_host, seed)
+    avoided = avoided_in(candidates)
+    filled = fill_new_hosts([ask for ask in left if not is_involved(ask, avoided)], offers, allowance)
+    new, second = _place_on_new(tuple(ask for ask in left if not is_involved(ask, avoided)), filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
-    if involved := tuple(ask for ask in left if is_involved(ask)):
+    if involved := tuple(ask for ask in left if is_involved(ask, avoided)):
         there = with_assigned(
             assignments, asks, (*candidates, *(candidate_of(offer, name) for name, offer in new.items()))
         )

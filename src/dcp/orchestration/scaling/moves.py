@@ -58,9 +58,14 @@ class MovesView:
 def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | None:
     """Return the moves to make now; None if no private host has room. `ask_of(service, count)` asks."""
     away = _away(view)
-    candidates = tuple(one for one in view.candidates if is_home(one, view))
+    # Others are shown too, closed, as rules look at what stands there.
+    candidates = tuple(
+        one if is_home(one, view) else replace(one, schedulable=False)
+        for one in view.candidates
+        if is_home(one, view) or one.instances
+    )
     offers = tuple(offer for offer in view.offers if offer.kind is SourceKind.PRIVATE and _stays(offer.source, view))
-    if not away or not (candidates or any(offer.available != 0 for offer in offers)):
+    if not away or not (any(one.schedulable for one in candidates) or any(offer.available != 0 for offer in offers)):
         return None
 
     def placed(counts: Counter[str]) -> tuple[HostPlan, Counter[str]]:

@@ -4,13 +4,14 @@ Hosts of one shape are alike, so nothing is won by waiting for a certain one. Wh
 to a cloud host. Room is looked for as for new instances, after those of the same plan; so nothing is over-committed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dcp.hosts.model import Host, SourceKind
 from dcp.hosts.states import COMING, HostState
 from dcp.orchestration.services.model import Instance, ServiceKey
 from dcp.orchestration.services.states import InstanceState
+from dcp.scheduling.change import depends_on_others
 from dcp.scheduling.model import Ask, Candidate
 from dcp.scheduling.place import place
 
@@ -30,8 +31,13 @@ def decide_rebinds(
     candidates: Sequence[Candidate],
     ask_of: Callable[[str, int], Ask],
     seed: int,
+    avoided: Collection[str] = (),
 ) -> tuple[Rebind, ...]:
-    """Return who goes where. `instances` in the order in which services come first; `ask_of(service, count)` asks."""
+    """Return who goes where. `instances` in the order in which services come first; `ask_of(service, count)` asks.
+
+    Where rules look at other hosts, which are not looked at here, an instance waits for its own; so do those of the
+    services `avoided` in whole domains.
+    """
     waiting: dict[str, list[Instance]] = {}
     for instance in instances:
         host = hosts.get(instance.host_id)
@@ -40,7 +46,7 @@ def decide_rebinds(
     ready = tuple(one for one in candidates if one.ready and one.total != one.used)
     if not waiting or not ready:
         return ()
-    asks = tuple(ask_of(name, len(group)) for name, group in waiting.items())
+    asks = tuple(ask for name, group in waiting.items() if not _stays(ask := ask_of(name, len(group)), avoided))
     left = {name: sorted(group, key=lambda one: _last_first(one, hosts)) for name, group in waiting.items()}
     return tuple(
         _rebind(left[ServiceKey.parse(assignment.service).name].pop(), assignment.host_id, hosts)
@@ -51,6 +57,10 @@ def decide_rebinds(
 def rebound(found: Iterable[Rebind]) -> tuple[Instance, ...]:
     """Return the instances as they are then."""
     return tuple(replace(one.instance, host_id=one.host_id) for one in found)
+
+
+def _stays(ask: Ask, avoided: Collection[str]) -> bool:
+    return depends_on_others(ask) or ask.service in avoided
 
 
 def _waits(instance: Instance, host: Host) -> bool:

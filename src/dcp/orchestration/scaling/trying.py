@@ -7,19 +7,30 @@ that get nothing in the end are not asked for.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from dcp.hosts.clusters import Allowance
 from dcp.hosts.model import Offer, SourceKind
 from dcp.orchestration.scaling.filling import candidate_of, unmet
+from dcp.scheduling.change import depends_on_others
 from dcp.scheduling.fleet import Fleet
 from dcp.scheduling.model import HOST, Ask, Assignment, Candidate
 from dcp.scheduling.place import decide_batch, place, place_batch
+from dcp.scheduling.traits import AVOIDS
 
 
-def is_involved(ask: Ask) -> bool:
+def avoided_in(candidates: Iterable[Candidate]) -> frozenset[str]:
+    """Return the services that somebody on these hosts keeps out of a whole domain."""
+    return frozenset(
+        trait.name for one in candidates for trait in one.traits if trait.kind == AVOIDS and trait.within != HOST
+    )
+
+
+def is_involved(ask: Ask, avoided: Collection[str] = ()) -> bool:
     """Return whether it matters for `ask` what stands on other hosts, or what else stands on its own."""
+    if ask.service in avoided:
+        return True
     return bool(ask.beside or ask.apart or ask.spread or ask.heavy or ask.host_ports or ask.empty_only)
 
 
@@ -44,12 +55,6 @@ def try_new_hosts(
     return {names[name]: offer for name, offer in kept}, renamed
 
 
-def _by_domain(ask: Ask) -> bool:
-    """Return whether one host more changes what others take: then what one takes says nothing of the next."""
-    apart = any(one.within != HOST and not one.preferred for one in ask.apart)
-    return apart or any(not one.preferred for one in ask.beside) or any(one.max_skew is not None for one in ask.spread)
-
-
 class _Trial:
     """A fleet to which hosts are added in thought."""
 
@@ -69,7 +74,8 @@ class _Trial:
             if found is None:
                 return
             number, taken = found
-            self._add(number, 1 if _by_domain(ask) else max(1, left // taken // 2))
+            # Where one host more changes what others take, what one takes says nothing of the next.
+            self._add(number, 1 if depends_on_others(ask) else max(1, left // taken // 2))
             before, left = left, place_batch(self._fleet, replace(ask, count=left)).left
             if left == before:
                 return

@@ -242,6 +242,8 @@ def _unknown_neighbours(service: ServiceSpec, by_name: Mapping[str, ServiceSpec]
                 yield Problem(path, f"there is no service {one.service!r}", "of another file: application/name")
             if side == "beside" and one.service == service.name:
                 yield Problem(path, "a service cannot wait for itself", "remove it")
+            if side == "apart" and one.service == service.name and one.preferred:
+                yield Problem(path, "it is rather apart from itself anyway", "use spread, or leave out preferred")
 
 
 def _shared(spec: ApplicationSpec) -> Iterator[Problem]:

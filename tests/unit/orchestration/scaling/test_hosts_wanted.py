@@ -2,16 +2,20 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcp.hosts.model import HostType, Offer, Resources, SourceKind
 from dcp.orchestration.scaling.filling import candidate_of
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
-from dcp.scheduling.model import Ask, Candidate, SpreadOver
+from dcp.scheduling.filters import room_for
+from dcp.scheduling.fleet import Fleet
+from dcp.scheduling.model import Ask, Candidate, Neighbour, SpreadOver
 from dcp.scheduling.place import place
+from dcp.scheduling.traits import avoids
 
 MIB = 1 << 20
 SLICE = HostType("slice", Resources(1000, 1024 * MIB))
@@ -296,3 +300,52 @@ def test_many_new_hosts_for_ports_are_few_steps() -> None:
     plan = plan_for(replace(ask(300), host_ports=frozenset({80})), offers=(pool(100), cloud()))
     assert bought(plan) == {"pool/slice": 100, "cloud/small": 200}
     assert len({one.host_id for one in plan.placement.assignments}) == 300
+
+
+def test_new_hosts_are_no_way_around_somebody_who_keeps_a_zone_free() -> None:
+    shy = replace(candidate_of(in_zone(pool(source="a"), "a"), "a-1"), traits={avoids("shop/feed", "zone"): 1})
+    full = replace(shy, used=shy.total)
+    plan = plan_for(ask(1), offers=(in_zone(pool(source="a"), "a"), in_zone(cloud(source="b"), "b")), hosts=(full,))
+    assert [new.host_id for new in plan.new_hosts] == ["b-8"]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                {"spread": (SpreadOver("zone", 1),)},
+                {"apart": (Neighbour("shop/s0", "zone"),)},
+                {"apart": (Neighbour("shop/s1"),), "heavy": "train"},
+                {"host_ports": frozenset({80})},
+                {"beside": (Neighbour("shop/s0"),)},
+                {"empty_only": True},
+                {},
+            ]
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.lists(st.integers(1, 6), min_size=3, max_size=3),
+    st.integers(0, 2),
+)
+def test_rules_hold_on_new_hosts_too_and_none_is_asked_for_in_vain(
+    rules: list[dict[str, Any]], counts: list[int], hosts_there: int
+) -> None:
+    """The plan is put up again instance by instance: each may stand where the plan put it, given those before."""
+    offers = (in_zone(pool(2, source="a"), "a"), in_zone(cloud(3, source="b"), "b"))
+    asks = tuple(replace(ask(counts[n], f"shop/s{n}"), **rule) for n, rule in enumerate(rules))
+    there = tuple(candidate_of(offers[n % 2], f"old-{n}") for n in range(hosts_there))
+    plan = plan_for(*asks, offers=offers, hosts=there)
+    assert {one.host_id for one in plan.placement.assignments} >= {new.host_id for new in plan.new_hosts}
+    every = (*there, *(candidate_of(new.offer, new.host_id) for new in plan.new_hosts))
+    fleet, by_service = Fleet(1, every), {one.service: one for one in asks}
+    for assignment in plan.placement.assignments:
+        one = replace(by_service[assignment.service], count=1, spread=())
+        assert room_for(fleet, one).fits()[fleet.position(assignment.host_id)], assignment
+        fleet.placed(one, assignment.host_id)
+    for one in asks:
+        zones = Counter({"a": 0, "b": 0} if len({h.labels["zone"] for h in every}) == 2 else {})
+        zones.update(h.labels["zone"] for h in every for _ in range(fleet.count_on(one.service, h.host_id)))
+        if one.spread and zones:
+            assert max(zones.values()) - min(zones.values()) <= 1

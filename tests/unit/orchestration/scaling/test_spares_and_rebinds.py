@@ -9,7 +9,7 @@ from dcp.orchestration.scaling.rebind import decide_rebinds
 from dcp.orchestration.scaling.spares import SparesView, decide_spares, late_spares
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
-from dcp.scheduling.model import Ask, Candidate
+from dcp.scheduling.model import Ask, Candidate, Neighbour
 
 SHAPE = Resources(1000, 1 << 30)
 NOTHING = Resources(0, 0)
@@ -68,3 +68,11 @@ def test_what_was_started_leaves_or_waits_for_a_private_host_stays() -> None:
         instance("web-3", "own"),
     ]
     assert decide_rebinds(kept, hosts, (candidate("ready"),), ask, 0) == ()
+
+
+def test_what_depends_on_other_hosts_waits_for_its_own() -> None:
+    hosts, waiting = {"late": host("late")}, [instance("web-1", "late")]
+    apart = (Neighbour("shop/web", "zone"),)
+    found = decide_rebinds(waiting, hosts, (candidate("ready"),), lambda *a: replace(ask(*a), apart=apart), 0)
+    assert found == ()
+    assert decide_rebinds(waiting, hosts, (candidate("ready"),), ask, 0, avoided={"shop/web"}) == ()
