@@ -1,6 +1,8 @@
 """Private hosts between clusters: lent while nobody of their owner needs them, claimed back with notice, home again."""
 
-from tests.simulation.two_clusters import NEWS, TwoClusters, play
+import asyncio
+
+from tests.simulation.two_clusters import NEWS, TwoClusters, play, play_with_a_death
 
 from dcp.hosts.clusters import Cluster
 from dcp.hosts.states import HostState
@@ -130,3 +132,56 @@ def test_instances_come_home_from_the_cloud_several_at_once_and_stay() -> None:
         assert sum(host.source == "cloud" and host.state is not HostState.RELEASED for host in before) == 4
 
     play(lambda: TwoClusters(9), scenario)
+
+
+def test_hosts_that_a_service_has_too_many_of_go_to_the_pool_and_others_come_home_to_them() -> None:
+    async def scenario(world: TwoClusters) -> None:
+        load = await world.want_by_load("news")
+        busy = asyncio.create_task(world.feed("news", load, 120.0))
+        await world.until(lambda: at_least(world, "news", 5))
+        await world.want("shop", 3)
+        await world.until_serving("shop", 3)
+        assert set((await world.held("shop")).values()) == {"cloud"}
+        busy.cancel()
+        quiet = asyncio.create_task(world.feed("news", load, 20.0))
+        await world.until(lambda: all_at_home(world), 600.0)
+        assert world.fewest["shop"] == 3
+        assert world.serving("news") < 3, "what it has too much of, nobody told it to give up"
+        quiet.cancel()
+
+    play(lambda: TwoClusters(5), scenario)
+
+
+async def at_least(world: TwoClusters, cluster: str, count: int) -> bool:
+    return world.serving(cluster) >= count
+
+
+async def all_at_home(world: TwoClusters) -> bool:
+    return sorted((await world.held("shop")).values()) == ["racks", "racks", "racks"]
+
+
+async def claimed_back(world: TwoClusters) -> None:
+    await world.want("news", 2)
+    await world.until_serving("news", 2)
+
+
+async def claimed_back_and_settled(world: TwoClusters) -> None:
+    await claimed_back(world)
+    assert world.fewest["shop"] == 2, "who lends and who borrows serve on while no controller lives"
+    await world.until_settled()
+    assert set((await world.held("news")).values()) == {"racks"}
+    assert sorted((await world.held("shop")).values()) == ["cloud", "racks"]
+    assert len(world.cloud.creations) == 1, "nothing was bought twice"
+    assert {host.claimed_by for host in await world.ledger()} == {None}
+
+
+EVERY = 7
+"""Of so many boundaries one is tried, beginning with another one each time that the engine writes one more or less."""
+
+
+def test_a_controller_may_die_anywhere_during_a_claim() -> None:
+    """Between writes and calls: the owner gets its host once, the borrower goes on, nothing is left over."""
+    boundaries = play_with_a_death(lambda: TwoClusters(3), lent_out, claimed_back, None)
+    assert boundaries > 50
+    for dies_at in range(1 + boundaries % EVERY, boundaries + 1, EVERY):
+        play_with_a_death(lambda: TwoClusters(3), lent_out, claimed_back_and_settled, dies_at)

@@ -4,21 +4,25 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import NoReturn
 
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.clouds.fake import FakeCloud
+from dcp.drivers.clouds.lent import LentSource
 from dcp.drivers.clouds.private import PrivateHosts, PrivatePool
 from dcp.drivers.runtimes.fake import Behaviour, FakeRuntime
 from dcp.engine import commands
 from dcp.engine.context import Context
 from dcp.engine.controller import Controller
 from dcp.hosts.clusters import Cluster, SourceAccess
+from dcp.hosts.loans import Loan
 from dcp.hosts.model import Host, HostType, Resources
 from dcp.kernel.clock import LoopClock
-from dcp.orchestration.services.model import ApplicationSpec, ServiceKey, ServiceSpec
+from dcp.orchestration.services.model import ApplicationSpec, Capacity, Elastic, ServiceKey, ServiceSpec
 from dcp.orchestration.services.ports import OneRuntime
 from dcp.simulation.crash import CrashingDatabase, CrashingDriver, Fuse, end_all
 from dcp.simulation.leaks import LOOKING, settings
+from dcp.simulation.traffic import Fluid
 from dcp.simulation.virtual_time import run_virtual
 from dcp.store import events, hosts, instances, leases, plans
 from dcp.store.database import InlineDatabase
@@ -28,9 +32,12 @@ NEWS = Cluster("news", lends=True, claim_notice_s=20.0)
 
 
 class TwoClusters:
-    """`news` owns the private hosts and lends them; `shop` has none. Every instance fills a host."""
+    """`news` owns the private hosts and lends them; `shop` has none. Every instance fills a host.
 
-    def __init__(self, private: int, clusters: tuple[Cluster, ...] = (NEWS,)) -> None:
+    With `hours` the private hosts are everybody's, at these hours only: at the others somebody else computes there.
+    """
+
+    def __init__(self, private: int, clusters: tuple[Cluster, ...] = (NEWS,), hours: Loan | None = None) -> None:
         self.clock = LoopClock()
         self.database = InlineDatabase()
         self.balancer = FakeBalancer(self.clock)
@@ -38,8 +45,13 @@ class TwoClusters:
         small = HostType("small", SHAPE, price_usd_per_hour=0.1, boot_s=3.0)
         self.cloud = FakeCloud("cloud", self.clock, types=(small,))
         self.runtime = FakeRuntime(self.clock, rng=random.Random(1), default=Behaviour(healthy_after_s=(0.5, 1.0)))
+        self.racks = self.private if hours is None else LentSource(self.private, hours, self.clock)
         self.settings = replace(
-            settings(), clusters=clusters, access=(SourceAccess("racks", ("news",)),), moves_at_once=3
+            settings(),
+            clusters=clusters,
+            access=(SourceAccess("racks", ("news",)),) if hours is None else (),
+            loans=() if hours is None else (("racks", hours),),
+            moves_at_once=3,
         )
         self.unexpected: list[Exception] = []
         self.fewest: dict[str, int] = {}
@@ -47,12 +59,12 @@ class TwoClusters:
     def context(self, fuse: Fuse | None = None) -> Context:
         fuse = fuse or Fuse(None)
         return Context(
-            controller_id=f"controller-{id(fuse)}",
+            controller_id="controller",
             clock=self.clock,
             database=CrashingDatabase(self.database, fuse, effects_only=True),
             runtimes=OneRuntime(CrashingDriver(self.runtime, fuse, LOOKING)),
             balancer=CrashingDriver(self.balancer, fuse, LOOKING),
-            sources=tuple(CrashingDriver(one, fuse, LOOKING) for one in (self.private, self.cloud)),
+            sources=tuple(CrashingDriver(one, fuse, LOOKING) for one in (self.racks, self.cloud)),
             settings=self.settings,
         )
 
@@ -60,6 +72,27 @@ class TwoClusters:
         """Have `count` instances of the one service of the cluster."""
         web = ServiceSpec("web", ("web",), SHAPE, replicas=count, stop_grace_s=1.0)
         await commands.apply(self.context(), ApplicationSpec(cluster, (web,), cluster=cluster))
+
+    async def want_by_load(self, cluster: str) -> Fluid:
+        """Have the one service of the cluster scaled by its load; return its load; see `feed`."""
+        web = ServiceSpec(
+            "web",
+            ("web",),
+            SHAPE,
+            elastic=Elastic(1, 10),
+            capacity=Capacity(units_per_s=80.0, requests_per_s=40.0),
+            stop_grace_s=1.0,
+        )
+        spec = ApplicationSpec(cluster, (web,), cluster=cluster)
+        await commands.apply(self.context(), spec)
+        return Fluid(spec, {"web": 40.0})
+
+    async def feed(self, cluster: str, fluid: Fluid, rate: float) -> NoReturn:
+        """Send so many requests a second for ever."""
+        while True:
+            await self.clock.sleep(0.5)
+            fluid.advance({"web": rate}, {"web": self.serving(cluster)}, 0.5)
+            self.balancer.set_traffic(ServiceKey(cluster, "web"), fluid.queues["web"].counted())
 
     def serving(self, cluster: str) -> int:
         return sum(1 for one in self.balancer.current(ServiceKey(cluster, "web")) if not one.draining)
