@@ -1,9 +1,9 @@
 """Spreads services again over what fails together, after hosts, racks or zones came back: a few instances at a time.
 
 A service leans if one of the domains that it is spread over has at least two instances more than another with room
-(with a maximal skew: more than that), or if all of them stand on one host. Only hosts that cost nothing more take part,
-so what consolidation won stays won; and each move lowers the sum of squares of the instances by domain, the outermost
-first, so none is undone by the next.
+(with a maximal skew: more than that), or if all of them stand on one host while another one is in use. Only hosts that
+cost nothing more take part, so what consolidation won stays won; and each move lowers the sum of squares of the
+instances by domain, the outermost first, so none is undone by the next.
 """
 
 from collections import Counter
@@ -80,7 +80,7 @@ def _leans(
     if len(there) == 1 and (total := sum(counts.values())) > 1:
         (alone,) = there
         home = domain(alone.labels, outer)
-        near = tuple(one for one in takers if one is not alone and domain(one.labels, outer) == home)
+        near = tuple(one for one in takers if one is not alone and one.instances and domain(one.labels, outer) == home)
         if near:
             some = replace(ask, count=min(ask.count, total // 2), spread=())
             yield _Lean(frozenset(counts), near, some, f"all {total} instances stood on {alone.host_id}")

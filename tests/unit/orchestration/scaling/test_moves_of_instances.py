@@ -217,13 +217,15 @@ def test_a_lean_within_the_skew_that_is_allowed_stays() -> None:
     assert len(relieved_by(decide_rebalancing(here.view(), here.ask_of))) == 1
 
 
-def test_all_on_one_host_is_one_too_many() -> None:
+def test_all_on_one_host_is_one_too_many_if_another_one_is_in_use() -> None:
     here = world(private("p-1"), private("p-2")).put("web", "p-1", 2)
+    assert decide_rebalancing(here.view(), here.ask_of) is None, "an empty host is about to be given back"
+    here.put("db", "p-2")
     moves = decide_rebalancing(here.view(), here.ask_of)
     assert moves is not None
     assert "all 2 instances stood on p-1" in moves.words
     here.play(moves)
-    assert sorted(host for _, host in here.where.values()) == ["p-1", "p-2"]
+    assert sorted(host for service, host in here.where.values() if service == "web") == ["p-1", "p-2"]
     assert decide_rebalancing(here.view(), here.ask_of) is None
 
 
@@ -233,10 +235,10 @@ def test_only_hosts_that_cost_nothing_more_take_part_in_spreading() -> None:
 
 
 def test_newcomers_say_whom_they_relieve_and_what_for() -> None:
-    here = world(private("p-1"), private("p-2")).put("web", "p-1", 2)
+    here = world(private("p-1"), private("p-2")).put("web", "p-1", 2).put("db", "p-2")
     moves = decide_rebalancing(here.view(), here.ask_of)
     assert moves is not None
-    new = replace(here.instance("web-101"), id="web-103", host_id="p-2", state=InstanceState.PLACED)
+    new = replace(here.instance("web-101"), id="web-104", host_id="p-2", state=InstanceState.PLACED)
     (planned,) = relieving([PlannedInstance(new, "host p-2")], moves)
     (old,) = relieved_by(moves)
     assert planned.instance.replaces == old
