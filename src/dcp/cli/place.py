@@ -19,9 +19,9 @@ def place(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Let services have so many instances now: where each goes and why, and what fits nowhere.
+    """Let services have so many instances now, or show where they would stand.
 
-    Scaling decides again from then on.
+    Shows where each goes and why, and what fits nowhere. Scaling decides again from then on.
     """
     asked = _counts(counts)
     with client(state, server, token) as api:

@@ -19,6 +19,7 @@ from dcp.store import applications, edge, events, hosts, instances, plans, warmi
 from dcp.store.events import Logged
 
 EVENTS = 20
+NO_ROOM = "no-room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,15 @@ def _of_service(connection: Connection, row: applications.ServiceRow) -> Answer:
     if row.decision is not None:
         lines.append(f"last decision: {row.decision.words}")
         lines += [f"{name} = {value}" for name, value in sorted(row.decision.numbers.items())]
+    if row.unplaced:
+        lines += [f"{row.unplaced:,} fit nowhere: {words}" for words in _last_refusal(connection, f"service/{row.key}")]
     return _answer(connection, f"service/{row.key}", f"{row.key} has target {row.scaling.target}", lines)
+
+
+def _last_refusal(connection: Connection, subject: str) -> tuple[str, ...]:
+    """Return in words why what is not placed fits nowhere, as it was said last."""
+    told = [one.event.words for one in events.of_subject(connection, subject, EVENTS) if one.event.reason == NO_ROOM]
+    return tuple(told[-1:]) or ("see `dcp plan`",)
 
 
 def _of_application(connection: Connection, name: str) -> Answer:

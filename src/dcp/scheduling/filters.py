@@ -121,8 +121,10 @@ def room_for(fleet: Fleet, ask: Ask) -> Room:
 
 
 def ever_for(fleet: Fleet, ask: Ask) -> Flags:
-    """Return the hosts that may have instances of `ask` by what they are, full or not."""
+    """Return the hosts that may have instances of `ask` by what they are: large enough when empty, full now or not."""
     found = np.ones(len(fleet), dtype=np.bool_)
+    for row, need in fleet.needs(ask.resources):
+        found &= fleet.total[row] >= need
     for one in FILTERS:
         if one.always and (bound := one.bound(fleet, ask)) is not None:
             found &= _some(bound)

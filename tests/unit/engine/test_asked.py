@@ -8,11 +8,14 @@ from placing_world import Controller, add_hosts, controller_of, make_context, sh
 from sqlalchemy import Connection, text
 
 from dcp.engine import asked
+from dcp.engine.why import why
 from dcp.kernel.errors import InvalidInput, NotFound
+from dcp.kernel.events import Event
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.model import ApplicationSpec, Capacity, Elastic
 from dcp.orchestration.services.placement import PlacementRules
 from dcp.scheduling.model import Neighbour
+from dcp.store import events
 from dcp.store.database import Database, InlineDatabase
 
 TABLES = ("instances", "events", "services", "hosts", "plans", "applications")
@@ -103,3 +106,15 @@ async def test_what_makes_no_sense_is_refused(controller: Controller, counts: di
 async def test_an_unknown_application_is_refused(controller: Controller) -> None:
     with pytest.raises(NotFound):
         await asked.place(controller.context, "nobody", {"feed": 3}, dry_run=True)
+
+
+async def test_why_says_what_would_let_the_rest_fit(controller: Controller) -> None:
+    await asked.place(controller.context, "shop", {"feed": 40}, dry_run=False)
+    plan = await controller.decide()
+    await controller.write()
+    (refused,) = plan.unplaced
+    said = Event("service/shop/feed", "no-room", refused.words)
+    await controller.context.database.write(lambda connection: events.append(connection, plan.at, [said]))
+    answer = await controller.context.database.read(lambda connection: why(connection, "shop/feed"))
+    assert f"{refused.count} fit nowhere: {refused.words}" in answer.because
+    assert " would fit with " in refused.words

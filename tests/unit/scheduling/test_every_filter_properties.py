@@ -177,6 +177,7 @@ def domains(host: Candidate, labels: tuple[str, ...]) -> tuple[str, ...]:
 def ever(one: Ask, host: Candidate) -> bool:
     return (
         host.schedulable
+        and one.resources.fits_in(host.total)
         and host.labels.get("dedicated", "") == one.dedicated
         and (not one.sites or host.labels["site"] in one.sites)
         and (not one.hardware or host.labels["hardware"] in one.hardware)
