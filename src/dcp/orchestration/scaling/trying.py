@@ -1,23 +1,29 @@
 """New hosts for what depends on more than its own host: neighbours, domains, ports, heavy kinds.
 
 Whether a new host helps shows only beside all others, so one is tried: of the private offers in their order the first
-that takes an instance, else of the cloud the cheapest for each instance it takes. Where only the host itself
+that takes an instance, else of the cloud the cheapest for each instance it takes. Of several
+private offers, or clouds, the one in the domain with the fewest of the service comes first. Where only the host itself
 matters, as many as would take half of what is left are added at once, so that a thousand hosts are a dozen steps. Those
 that get nothing in the end are not asked for.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from dcp.hosts.clusters import Allowance
 from dcp.hosts.model import Offer, SourceKind
 from dcp.orchestration.scaling.filling import candidate_of, unmet
 from dcp.scheduling.change import depends_on_others
+from dcp.scheduling.filters import ever_for
 from dcp.scheduling.fleet import Fleet
+from dcp.scheduling.labels import domain_of
 from dcp.scheduling.model import HOST, Ask, Assignment, Candidate
 from dcp.scheduling.place import decide_batch, place, place_batch
 from dcp.scheduling.traits import AVOIDS
+
+_SPREAD_SHARE = 16
+"""Of what is left to be spread, so small a part is given hosts of one domain before the others are looked at again."""
 
 
 def avoided_in(candidates: Iterable[Candidate]) -> frozenset[str]:
@@ -55,6 +61,16 @@ def try_new_hosts(
     return {names[name]: offer for name, offer in kept}, renamed
 
 
+def _domains(ask: Ask, offer: Offer) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return labels and values of the domains that a host of the offer would be in, the outermost first."""
+    labels, within = dict(offer.host_type.labels), tuple[str, ...]()
+    found = []
+    for one in ask.spread:
+        within = domain_of(one.label, within)
+        found.append((within, tuple(labels.get(key, "") for key in within)))
+    return found
+
+
 class _Trial:
     """A fleet to which hosts are added in thought."""
 
@@ -69,31 +85,61 @@ class _Trial:
     def place(self, ask: Ask) -> None:
         """Place `ask`, with new hosts as far as they help."""
         left = place_batch(self._fleet, ask).left
+        if left and any(one.max_skew is not None for one in ask.spread):
+            self._open_domains(replace(ask, count=left))
+            left = place_batch(self._fleet, replace(ask, count=left)).left
         while left:
             found = self._best(replace(ask, count=left))
             if found is None:
                 return
             number, taken = found
             # Where one host more changes what others take, what one takes says nothing of the next.
-            self._add(number, 1 if depends_on_others(ask) else max(1, left // taken // 2))
+            share = _SPREAD_SHARE if ask.spread else 2
+            self._add(number, 1 if depends_on_others(ask) else max(1, left // taken // share))
             before, left = left, place_batch(self._fleet, replace(ask, count=left)).left
             if left == before:
                 return
 
     def _best(self, ask: Ask) -> tuple[int, int] | None:
         """Return which offer to take a host of, by its number, and how many more instances fit with one."""
-        best: tuple[float, int, int] | None = None
-        for number, offer in enumerate(self._offers):
-            if self._stock[number] <= 0 or not self._allowance.permits(offer):
+        found: list[tuple[bool, list[int], float, int, int]] = []
+        for number, offer in self._usable(ask):
+            if not (taken := self._taken(offer, ask)):
                 continue
-            if unmet(candidate_of(offer, "new"), ask) or not (taken := self._taken(offer, ask)):
-                continue
-            if offer.kind is SourceKind.PRIVATE:
+            if offer.kind is SourceKind.PRIVATE and not ask.spread:
                 return number, taken
-            price = offer.host_type.price_usd_per_hour / taken
-            if best is None or price < best[0]:
-                best = (price, number, taken)
-        return None if best is None else best[1:]
+            cloud = offer.kind is not SourceKind.PRIVATE
+            price = offer.host_type.price_usd_per_hour / taken if cloud else 0.0
+            found.append((cloud, self._in_domains(ask, offer), price, number, taken))
+        return min(found)[-2:] if found else None
+
+    def _usable(self, ask: Ask) -> Iterator[tuple[int, Offer]]:
+        for number, offer in enumerate(self._offers):
+            if self._stock[number] > 0 and self._allowance.permits(offer) and not unmet(candidate_of(offer, ""), ask):
+                yield number, offer
+
+    def _in_domains(self, ask: Ask, offer: Offer) -> list[int]:
+        """Return how many of the service are in each domain that a host of the offer would be in, outermost first."""
+        same = self._fleet.same(ask.service)
+        if same is None:
+            return [0] * len(ask.spread)
+        return [int(same[self._fleet.domains(keys).equals(*value)].sum()) for keys, value in _domains(ask, offer)]
+
+    def _open_domains(self, ask: Ask) -> None:
+        """Add a host in each domain that has none, private ones if there are any, so that a skew holds there too.
+
+        The cheapest of each, and no more than there are instances.
+        """
+        usable = [one for one in self._usable(ask) if ask.resources.fits_in(one[1].host_type.resources)]
+        kind = min((offer.kind is SourceKind.CLOUD for _, offer in usable), default=False)
+        chosen: dict[tuple[str, ...], int] = {}
+        for number, offer in sorted(usable, key=lambda one: one[1].host_type.price_usd_per_hour):
+            keys, value = _domains(ask, offer)[-1]
+            there = self._fleet.domains(keys).equals(*value) & ever_for(self._fleet, ask)
+            if (offer.kind is SourceKind.CLOUD) is kind and not there.any():
+                chosen.setdefault(value, number)
+        for number in list(chosen.values())[: ask.count]:
+            self._add(number, 1)
 
     def _taken(self, offer: Offer, ask: Ask) -> int:
         name = f"{offer.source}-{self._last_host + len(self.new) + 1}"

@@ -349,3 +349,15 @@ def test_rules_hold_on_new_hosts_too_and_none_is_asked_for_in_vain(
         zones.update(h.labels["zone"] for h in every for _ in range(fleet.count_on(one.service, h.host_id)))
         if one.spread and hosts_there == 2:  # both zones were there from the beginning
             assert max(zones.values()) - min(zones.values()) <= 1
+
+
+def test_a_skew_opens_a_domain_that_has_no_host_yet_and_a_mere_wish_does_not() -> None:
+    offers = (in_zone(pool(source="a"), "a"), in_zone(pool(source="b"), "b"), in_zone(cloud(source="c"), "c"))
+    must = plan_for(replace(ask(4), spread=(SpreadOver("zone", 1),)), offers=offers)
+    assert Counter(one.host_id for one in must.placement.assignments) == {"a-8": 2, "b-9": 2}
+    wish = plan_for(replace(ask(4), spread=(SpreadOver("zone"),)), offers=offers)
+    assert Counter(one.host_id for one in wish.placement.assignments) == {"a-8": 4}
+    many = plan_for(replace(ask(400), spread=(SpreadOver("zone"),)), offers=offers)
+    by_zone = Counter(one.host_id[0] for one in many.placement.assignments)
+    assert sorted(by_zone) == ["a", "b"]
+    assert abs(by_zone["a"] - by_zone["b"]) <= 8
