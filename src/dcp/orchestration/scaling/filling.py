@@ -46,13 +46,15 @@ def fill_new_hosts(
                 for offer in choice
                 if (offer.available is None or used[offer] < offer.available) and allowance.permits(offer)
             ]
-            best = _cheapest([host for offer in stocked if (host := fill(offer, left))])
+            hosts = [host for offer in stocked if (host := fill(offer, left))]
+            best = _cheapest(hosts)
             if best is None:
                 break
-            filled.append(best)
-            used[best.offer] += 1
-            allowance = allowance.less((best.offer,))
-            left = _without(left, best)
+            stock = None if best.offer.available is None else best.offer.available - used[best.offer]
+            times, allowance = _permitted(best, _times_alike(best, hosts, left, stock), stocked, allowance)
+            filled += [best] * times
+            used[best.offer] += times
+            left = _without(left, best, times)
     return tuple(filled)
 
 
@@ -65,7 +67,7 @@ def fill(offer: Offer, asks: Sequence[Ask]) -> Filled | None:
     free = host.total
     taken: dict[str, Ask] = {}
     for ask in sorted(asks, key=lambda ask: (not ask.constraints, -_share(ask.resources, host.total))):
-        count = 0 if unmet(host, ask) else _times(ask, free)
+        count = 0 if unmet(host, ask) else times_on(ask, free)
         if count:
             taken[ask.service] = replace(ask, count=count)
             free = free.plus(ask.resources, -count)
@@ -104,13 +106,34 @@ def _cheapest(hosts: list[Filled]) -> Filled | None:
     return min(hosts, key=lambda host: (host.offer.host_type.price_usd_per_hour / host.count, -host.count))
 
 
-def _without(asks: list[Ask], host: Filled) -> list[Ask]:
-    took = {ask.service: ask.count for ask in host.asks}
+def _times_alike(best: Filled, hosts: Sequence[Filled], left: Sequence[Ask], stock: int | None) -> int:
+    """Return how often in a row `best` would be filled and chosen again: while no count is what limits any host."""
+    times = sum(ask.count for ask in left) if stock is None else stock
+    waiting = {ask.service: ask.count for ask in left}
+    takes = {ask.service: ask.count for ask in best.asks}
+    for host in hosts:
+        for ask in host.asks:
+            if taken := takes.get(ask.service):
+                times = min(times, 1 + (waiting[ask.service] - ask.count) // taken)
+    return max(1, times)
+
+
+def _permitted(best: Filled, times: int, stocked: Sequence[Offer], allowance: Allowance) -> tuple[int, Allowance]:
+    """Return how many of `times` hosts are taken before one of the offers is allowed no more, and what is left then."""
+    for taken in range(1, times + 1):
+        allowance = allowance.less((best.offer,))
+        if not all(allowance.permits(offer) for offer in stocked):
+            return taken, allowance
+    return times, allowance
+
+
+def _without(asks: list[Ask], host: Filled, times: int) -> list[Ask]:
+    took = {ask.service: ask.count * times for ask in host.asks}
     left = [replace(ask, count=ask.count - took.get(ask.service, 0)) for ask in asks]
     return [ask for ask in left if ask.count]
 
 
-def _times(ask: Ask, free: Resources) -> int:
+def times_on(ask: Ask, free: Resources) -> int:
     """Return how many instances of `ask` an otherwise empty host takes into what is free."""
     most = ask.count if ask.max_per_host is None else min(ask.count, ask.max_per_host)
     if ask.resources.cpu_millis:

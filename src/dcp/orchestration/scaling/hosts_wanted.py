@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, SourceKind
-from dcp.orchestration.scaling.filling import Filled, candidate_of, fill_new_hosts, unmet
+from dcp.orchestration.scaling.filling import Filled, candidate_of, unmet
+from dcp.orchestration.scaling.packing import pack_new_hosts
 from dcp.orchestration.scaling.trying import avoided_in, is_involved, try_new_hosts
 from dcp.scheduling.change import describe
 from dcp.scheduling.explain import explain
@@ -136,7 +137,7 @@ def _place(
         return HostPlan(first, ())
     left = remaining(asks, first)
     avoided = avoided_in(candidates)
-    filled = fill_new_hosts([ask for ask in left if not is_involved(ask, avoided)], offers, allowance)
+    filled = pack_new_hosts([ask for ask in left if not is_involved(ask, avoided)], offers, allowance)
     new, second = _place_on_new(tuple(ask for ask in left if not is_involved(ask, avoided)), filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
     if involved := tuple(ask for ask in left if is_involved(ask, avoided)):
