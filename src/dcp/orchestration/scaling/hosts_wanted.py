@@ -166,15 +166,14 @@ def remaining(asks: tuple[Ask, ...], placement: Placement) -> tuple[Ask, ...]:
 def _place_on_new(
     asks: tuple[Ask, ...], filled: tuple[Filled, ...], last_host: int, seed: int
 ) -> tuple[dict[str, Offer], tuple[Assignment, ...]]:
-    """Return the new hosts that are used, by identifier, and what goes there: spread, if all that fitted still fits."""
+    """Return the new hosts that are used, by identifier, and what goes there: spread, if all that fitted still fits.
+
+    Private and cloud hosts each keep what was meant for them, so that spreading sends nothing to the cloud.
+    """
     hosts = {_name(host.offer, last_host + number): host for number, host in enumerate(filled, 1)}
-    spread = place(asks, tuple(candidate_of(host.offer, name) for name, host in hosts.items()), seed).assignments
-    if Counter(one.service for one in spread) != _counts(filled):
-        spread = tuple(
-            assignment
-            for name, host in hosts.items()
-            for assignment in place(host.asks, (candidate_of(host.offer, name),), seed).assignments
-        )
+    private = {name: host for name, host in hosts.items() if host.offer.kind is SourceKind.PRIVATE}
+    cloud = {name: host for name, host in hosts.items() if host.offer.kind is SourceKind.CLOUD}
+    spread = (*_spread(asks, private, seed, all_used=bool(cloud)), *_spread(asks, cloud, seed, all_used=False))
     used = {assignment.host_id for assignment in spread}
     kept = [(name, host.offer) for name, host in hosts.items() if name in used]
     names = {name: _name(offer, last_host + number) for number, (name, offer) in enumerate(kept, 1)}
@@ -182,7 +181,22 @@ def _place_on_new(
     return {names[name]: offer for name, offer in kept}, renamed
 
 
-def _counts(filled: tuple[Filled, ...]) -> Counter[str]:
+def _spread(asks: tuple[Ask, ...], hosts: Mapping[str, Filled], seed: int, *, all_used: bool) -> tuple[Assignment, ...]:
+    """Return where the instances that fill `hosts` go on these: spread, else as they fill them."""
+    meant = _counts(hosts.values())
+    own = tuple(replace(ask, count=meant[ask.service]) for ask in asks if meant[ask.service])
+    found = place(own, tuple(candidate_of(host.offer, name) for name, host in hosts.items()), seed).assignments
+    some_empty = len({one.host_id for one in found}) < len(hosts)
+    if Counter(one.service for one in found) == meant and not (all_used and some_empty):
+        return found
+    return tuple(
+        assignment
+        for name, host in hosts.items()
+        for assignment in place(host.asks, (candidate_of(host.offer, name),), seed).assignments
+    )
+
+
+def _counts(filled: Iterable[Filled]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for host in filled:
         counts.update({ask.service: ask.count for ask in host.asks})
