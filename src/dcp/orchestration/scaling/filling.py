@@ -61,12 +61,12 @@ def fill_new_hosts(
 def fill(offer: Offer, asks: Sequence[Ask]) -> Filled | None:
     """Return one host of `offer` with as much of `asks` as it holds; None if it holds nothing.
 
-    Those with constraints come first, as they fit on fewer offers, and among them and the others the largest instances.
+    Those with rules come first, as they fit on fewer offers, and among them and the others the largest instances.
     """
     host = candidate_of(offer, "new")
     free = host.total
     taken: dict[str, Ask] = {}
-    for ask in sorted(asks, key=lambda ask: (not ask.constraints, -_share(ask.resources, host.total))):
+    for ask in sorted(asks, key=lambda ask: (not _is_choosy(ask), -_share(ask.resources, host.total))):
         count = 0 if unmet(host, ask) else times_on(ask, free)
         if count:
             taken[ask.service] = replace(ask, count=count)
@@ -85,6 +85,10 @@ def candidate_of(offer: Offer, host_id: str) -> Candidate:
         price_usd_per_hour=offer.host_type.price_usd_per_hour,
         labels=dict(offer.host_type.labels),
     )
+
+
+def _is_choosy(ask: Ask) -> bool:
+    return bool(ask.constraints or ask.sites or ask.hardware or ask.dedicated or ask.resources.extra)
 
 
 def unmet(host: Candidate, ask: Ask) -> str:

@@ -2,8 +2,9 @@
 
 Only for what neither the hosts that are there nor new ones hold. Those who leave are ended like any other, and what
 they made room for is placed by the next decision, which asks for higher priorities first. Until they are gone nobody
-else is asked to leave, so nobody leaves twice for the same. Between applications nobody gives way: a victim of another
-one would be replaced by its own controller at once, and take the place back.
+else is asked to leave, so nobody leaves twice for the same. Nobody leaves for a part of a group that
+has to be whole. Between applications nobody gives way: a victim of another one would be replaced by its own controller
+at once, and take the place back.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ def preempted(
 ) -> tuple[Removal, ...]:
     """Return who leaves so that what was `refused` fits; `candidates` are the hosts as they will be."""
     priorities = {one.name: one.wishes.priority for one in spec.services}
+    groups = {one.name for one in spec.services if one.wishes.group}
+    refused = [one for one in refused if ServiceKey.parse(one.service).name not in groups]
     own = [one for one in instances if one.service in priorities]
     if not _may(refused, priorities) or any(one.leave_reason == PREEMPTED for one in own):
         return ()

@@ -304,3 +304,18 @@ def test_lower_priority_gives_way_only_where_no_host_can_be_had() -> None:
     assert not last.removals
     bought = decide_application(replace(full, offers=(Offer("cloud", SourceKind.CLOUD, CLOUD, None),)))
     assert (len(bought.hosts), bought.removals) == (1, ())
+
+
+def test_nobody_gives_way_to_a_part_of_a_group() -> None:
+    low, high = (replace(service(name, 2), elastic=None, capacity=None) for name in ("low", "high"))
+    whole = replace(high, replicas=9, wishes=PlacementWishes(priority=5, group="all"))
+    spec = ApplicationSpec("shop", (low, whole))
+    there = (running("low", "private-1", 1), running("low", "private-1", 2))
+    one = snapshot(spec=spec, hosts=HOSTS[:1], host_instances=there, offers=())
+    services = (
+        replace(one.services[0], spec=low, scaling=ScalingState(target=2), instances=there),
+        replace(one.services[0], spec=whole, scaling=ScalingState(target=9), instances=()),
+    )
+    plan = decide_application(replace(one, services=services))
+    assert (plan.removals, plan.instances) == ((), ())
+    assert [(refused.service, refused.count) for refused in plan.unplaced] == [("shop/high", 9)]
