@@ -2,7 +2,8 @@
 
 Checked after every write, in plain SQL apart from the words that the planner has for it: no cluster has more hosts,
 more cloud hosts or a higher hourly price than it may; nothing of one cluster stands on a host of another; no cloud host
-is asked for while a private one that the cluster may use is free. At the end the ledger of costs must say what the
+is asked for while a private one that the cluster may use is free at its source, or idle in the hands of another cluster
+whose owner lends; what an owner claims back it gets in time. At the end the ledger of costs must say what the
 cloud's own machines cost. Everything is drawn from the seed.
 """
 
@@ -53,7 +54,20 @@ STRANGERS = (
     " WHERE i.ended_at IS NULL AND i.application != h.cluster"
 )
 """Applications are called as their cluster here."""
-NEW_HOSTS = "SELECT id, source, kind, cluster FROM hosts ORDER BY id"
+NEW_HOSTS = "SELECT id, source, kind, cluster, requested_at FROM hosts ORDER BY id"
+IDLE = (
+    "SELECT id, source FROM hosts h WHERE kind = 'private' AND state = 'ready' AND leave_by IS NULL AND cluster != ?1"
+    " AND reason != 'handed-over' AND changed_at < ?2 AND NOT EXISTS"
+    " (SELECT 1 FROM instances WHERE host_id = h.id AND (ended_at IS NULL OR ended_at >= ?2)) ORDER BY id"
+)
+"""Private hosts that others have had for nothing since a time."""
+OVERDUE = (
+    "SELECT id, cluster, claimed_by FROM hosts WHERE state = 'cordoned' AND claimed_by IS NOT NULL AND leave_by < ?"
+)
+IDLE_FOR_S = 1.0
+"""Plans decide from what they read; what others left since then they cannot know."""
+HANDED_OVER_WITHIN_S = 20.0
+"""Beyond the notice: connections drain, instances stop, a dead controller is followed by the next."""
 HELD = f"SELECT source, count(*) FROM hosts WHERE {LIVE} GROUP BY source"
 
 
@@ -68,6 +82,10 @@ class ClustersResult:
     peak_usd_per_hour: tuple[tuple[str, float], ...]
     refused: int
     """Times that a bound was said to hold a plan back."""
+    borrowed: int
+    """Times that an idle host went from one cluster to another."""
+    claimed: int
+    """Times that an owner got one back."""
     violation: str
 
 
@@ -81,6 +99,7 @@ class CheckedDatabase:
     """The store; each committed write is checked."""
 
     clusters: dict[str, Cluster]
+    clock: LoopClock
     inner: InlineDatabase = field(default_factory=InlineDatabase)
     checks: int = 0
     violation: str = ""
@@ -109,6 +128,9 @@ class CheckedDatabase:
             self._bounds(self.clusters[name], count, cloud, usd)
         for instance, application, cluster in connection.exec_driver_sql(STRANGERS).all():
             self._break(f"{instance} of {application} stands on a host of {cluster}")
+        due = self.clock.now() - HANDED_OVER_WITHIN_S
+        for host, cluster, owner in connection.exec_driver_sql(OVERDUE, (due,)).all():
+            self._break(f"{host} is still with {cluster}, {owner} should have it back by now")
         self._private_first(connection)
 
     def _bounds(self, cluster: Cluster, count: int, cloud: int, usd: float) -> None:
@@ -131,10 +153,17 @@ class CheckedDatabase:
         for row in newest:
             if row.kind != "cloud":
                 continue
-            closed = {one.source for one in ACCESS if row.cluster not in one.clusters}
+            closed = {one.source for one in ACCESS if row.cluster not in one.clusters and not self._lend(one.clusters)}
             for source, count in PRIVATE_HOSTS.items():
                 if source not in closed and held.get(source, 0) < count:
                     self._break(f"{row.id} was asked for by {row.cluster} while {source} has a host free")
+            since = row.requested_at - IDLE_FOR_S
+            for host, source in connection.exec_driver_sql(IDLE, (row.cluster, since)).all():
+                if source not in closed:
+                    self._break(f"{row.id} was asked for by {row.cluster} while {host} is idle")
+
+    def _lend(self, owners: tuple[str, ...]) -> bool:
+        return all(self.clusters[owner].lends for owner in owners)
 
     def _break(self, words: str) -> NoReturn:
         self.violation = self.violation or words
@@ -170,6 +199,8 @@ class _Run:
         )
         return ClustersResult(
             seed=self._seed,
+            borrowed=await self._told("taken-over"),
+            claimed=await self._told("handed-over"),
             checks=self._database.checks,
             deaths=self._deaths,
             peak_hosts=tuple(sorted(self._database.peak_hosts.items())),
@@ -177,6 +208,10 @@ class _Run:
             refused=refused,
             violation=self._database.violation or "; ".join(faults),
         )
+
+    async def _told(self, reason: str) -> int:
+        query = "SELECT count(*) FROM events WHERE reason = ?"
+        return await self._database.read(lambda c: int(c.exec_driver_sql(query, (reason,)).scalar_one()))
 
     async def _one_life(self) -> list[str]:
         """Let a controller work until it dies or all is over; return faults of its own."""
@@ -191,7 +226,7 @@ class _Run:
         controller.cancel()
         await asyncio.gather(controller, return_exceptions=True)
         await self._clock.sleep(self._rng.uniform(0.1, 4.0))
-        await self._database.write(leases.break_all)
+        await self._database.inner.write(leases.break_all)
         self._deaths += 1
         return unexpected
 
@@ -199,13 +234,18 @@ class _Run:
         rng = self._rng
         self._clock = LoopClock()
         self._until = self._clock.now() + LASTS_S
-        clusters = (
+        bounded = (
             Cluster(
                 "news", max_cloud_hosts=rng.randrange(0, 6), hard_cap_usd_per_hour=rng.choice((None, 0.3, 0.5, 1.0))
             ),
             Cluster("games", max_hosts=rng.randrange(3, 9), hard_cap_usd_per_hour=rng.choice((None, 0.2, 0.7))),
         )
-        self._database = CheckedDatabase({one.name: one for one in clusters})
+        consent = random.Random(self._seed)  # of its own: loads stay what they were without it
+        clusters = tuple(
+            replace(one, lends=consent.random() < 0.7, claim_notice_s=consent.choice((0.0, 5.0, 15.0)))
+            for one in bounded
+        )
+        self._database = CheckedDatabase({one.name: one for one in clusters}, self._clock)
         self._balancer = FakeBalancer(self._clock)
         self._runtime = FakeRuntime(self._clock, rng=rng, default=Behaviour(healthy_after_s=(0.2, 1.0), stop_s=0.2))
         types = (HostType("c1", SHAPE, CHEAP_USD, boot_s=4.0), HostType("c2", SHAPE, DEAR_USD, boot_s=3.0))
