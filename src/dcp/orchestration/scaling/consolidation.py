@@ -13,7 +13,7 @@ from itertools import chain, combinations
 
 from dcp.hosts.model import SourceKind
 from dcp.orchestration.scaling.hosts_wanted import HostPlan, place_with_new_hosts
-from dcp.orchestration.scaling.moves import Moves, MovesView, budgets, is_home, unhurried
+from dcp.orchestration.scaling.moves import Moves, MovesView, budgets, is_home, unhurried, with_closed
 from dcp.orchestration.services.model import Instance, ServiceKey
 from dcp.scheduling.labels import domain_of
 from dcp.scheduling.model import Ask, Assignment, Candidate
@@ -157,7 +157,8 @@ def _plan(some: tuple[Freeable, ...], view: MovesView, ask_of: AskOf, *, buy: bo
     asks = tuple(unhurried(ask_of(service, count)) for service, count in counts.items())
     going = frozenset(one.candidate.host_id for one in some)
     offers = view.offers if buy else ()
-    plan = place_with_new_hosts(asks, _in_use(view, going), offers, view.last_host, view.seed, view.allowance)
+    candidates = with_closed(_in_use(view, going), view, going)
+    plan = place_with_new_hosts(asks, candidates, offers, view.last_host, view.seed, view.allowance)
     return None if plan.placement.unplaced or _brings_together(plan, some, asks, view) else plan
 
 

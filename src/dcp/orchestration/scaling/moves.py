@@ -7,7 +7,7 @@ nothing moves to where it might soon have to leave.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dcp.hosts.clusters import UNBOUNDED, Allowance
@@ -58,14 +58,10 @@ class MovesView:
 def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | None:
     """Return the moves to make now; None if no private host has room. `ask_of(service, count)` asks."""
     away = _away(view)
-    # Others are shown too, closed, as rules look at what stands there.
-    candidates = tuple(
-        one if is_home(one, view) else replace(one, schedulable=False)
-        for one in view.candidates
-        if is_home(one, view) or one.instances
-    )
+    homes = tuple(one for one in view.candidates if is_home(one, view))
+    candidates = with_closed(homes, view)
     offers = tuple(offer for offer in view.offers if offer.kind is SourceKind.PRIVATE and _stays(offer.source, view))
-    if not away or not (any(one.schedulable for one in candidates) or any(offer.available != 0 for offer in offers)):
+    if not away or not (homes or any(offer.available != 0 for offer in offers)):
         return None
 
     def placed(counts: Counter[str]) -> tuple[HostPlan, Counter[str]]:
@@ -83,6 +79,13 @@ def decide_moves(view: MovesView, ask_of: Callable[[str, int], Ask]) -> Moves | 
         name: tuple(one.id for one in chosen if one.service == name)[: counts[name]] for name in counts if counts[name]
     }
     return Moves(replace(host_plan, placement=placement), relieved, "goes home from a cloud") if relieved else None
+
+
+def with_closed(some: tuple[Candidate, ...], view: MovesView, going: Collection[str] = ()) -> tuple[Candidate, ...]:
+    """Return `some`, and the others but those `going`, closed: rules look at what stands there."""
+    known = {one.host_id for one in some}
+    others = (one for one in view.candidates if one.instances and one.host_id not in known)
+    return (*some, *(replace(one, schedulable=False) for one in others if one.host_id not in going))
 
 
 def budgets(view: MovesView) -> dict[str, int]:

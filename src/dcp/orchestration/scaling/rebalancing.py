@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from dcp.hosts.model import SourceKind
 from dcp.orchestration.scaling.consolidation import AskOf, domain, levels, standing
 from dcp.orchestration.scaling.hosts_wanted import HostPlan
-from dcp.orchestration.scaling.moves import Moves, MovesView, budgets, is_home, unhurried
+from dcp.orchestration.scaling.moves import Moves, MovesView, budgets, is_home, unhurried, with_closed
 from dcp.orchestration.services.model import Instance
 from dcp.scheduling.model import Ask, Candidate
 from dcp.scheduling.place import place
@@ -55,7 +55,8 @@ def _spread(
     counts = standing(ask.service, view.candidates)
     for lean in _leans(ask, counts, view.candidates, takers):
         going = _going(movable, lean, counts, clouds)
-        placement = place((replace(lean.ask, count=min(lean.ask.count, len(going))),), lean.elsewhere, view.seed)
+        ask_now = replace(lean.ask, count=min(lean.ask.count, len(going)))
+        placement = place((ask_now,), with_closed(lean.elsewhere, view), view.seed)
         if going and placement.assignments:
             chosen = going[: len(placement.assignments)]
             return Moves(HostPlan(replace(placement, unplaced=()), ()), {movable[0].service: chosen}, lean.words)

@@ -15,7 +15,7 @@ from dcp.orchestration.scaling.plan import PlannedInstance
 from dcp.orchestration.scaling.rebalancing import decide_rebalancing
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
-from dcp.scheduling.model import Ask, Candidate, SpreadOver
+from dcp.scheduling.model import Ask, Candidate, Neighbour, SpreadOver
 
 NOW = 10_000.0
 SIZES = {"web": Resources(1000, 1 << 30), "db": Resources(2000, 4 << 30)}
@@ -315,3 +315,20 @@ def test_of_a_few_hosts_the_best_set_is_freed(here: World) -> None:
     before, bounds = here.price(), budgets(view)
     here.play(moves)
     assert before - here.price() > 0 or any(len(ids) == bounds[name] for name, ids in moves.relieved.items())
+
+
+@pytest.mark.parametrize("decide", [decide_moves, decide_consolidation])
+def test_nothing_moves_next_to_whom_it_avoids_on_a_host_that_is_full(decide: Decide) -> None:
+    full = private("p-full") if decide is decide_moves else cloud("c-full")
+    there = private("p-2") if decide is decide_moves else cloud("c-2", 0.1)
+    here = world(full, there, cloud("c-away", 0.5, zone="b"), limit=50)
+    here.put("db", full.host_id, 2).put("web", "c-away", 1)
+    if decide is decide_consolidation:
+        here.put("web", "c-2", 1)
+
+    def shy(service: str, count: int) -> Ask:
+        apart = (Neighbour("shop/db", "zone"),) if service == "web" else ()
+        return replace(here.ask_of(service, count), apart=apart)
+
+    assert decide(here.view(), shy) is None
+    assert decide is decide_consolidation or decide(here.view(), here.ask_of) is not None
