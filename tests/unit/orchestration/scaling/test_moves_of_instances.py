@@ -291,6 +291,7 @@ def test_moves_end_save_money_and_are_never_undone(here: World) -> None:
             break
         bounds = budgets(view)
         assert all(len(ids) <= bounds[name] for name, ids in moves.relieved.items())
+        assert sum(map(len, moves.relieved.values())) <= here.limit
         here.play(moves)
         assert here.price() <= before + 1e-9
         assert Counter(service for service, _ in here.where.values()) == counts
