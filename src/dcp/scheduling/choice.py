@@ -40,6 +40,9 @@ def choose(room: Numbers, count: int, worth: Worth) -> Chosen:
     room = np.minimum(room, count)
     if len(room) == 1 or int(room.sum()) <= count:
         return Chosen(every, room)
+    if count == 1:
+        best = np.argmax(worth(slice(None), np.zeros(1, dtype=np.int64)))
+        return Chosen(every[best : best + 1], np.ones(1, dtype=np.int64))
     rows = _best(count, worth, len(room))
     counts = _share_out(rows, room[rows], count, worth)
     some = counts > 0
@@ -62,8 +65,6 @@ def _best(count: int, worth: Worth, rows: int) -> Positions:
     if count >= rows:
         return np.arange(rows)
     first = worth(slice(None), np.zeros(1, dtype=np.int64))
-    if count == 1:
-        return np.array([int(np.argmax(first))])
     bound = np.partition(first, rows - count)[rows - count]
     taken = first > bound
     taken[np.flatnonzero(first == bound)[: count - int(np.count_nonzero(taken))]] = True
