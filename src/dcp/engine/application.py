@@ -1,5 +1,6 @@
 """The worker of one application: load everything it depends on, decide its plan, write the plan in one transaction."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -40,6 +41,9 @@ from dcp.store import (
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
+MOVES_SHARE = 0.1
+"""Of the time that an empty host lingers: so often a quiet application is looked at for instances to move."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -58,12 +62,17 @@ class ApplicationWorker:
         self._context = context
         self._name = name
         self._told: dict[str, str] = {}
+        self._moves_sought_at = -math.inf
 
     async def step(self, lease: Lease) -> float:
         """Decide and apply once; return seconds until the next look."""
-        loaded = await load(self._context, self._name)
+        now, timing = self._context.clock.now(), self._context.settings.timing
+        may_move = now - self._moves_sought_at >= MOVES_SHARE * timing.host_linger_s
+        loaded = await load(self._context, self._name, may_move=may_move)
         if loaded is None:
             return self._context.settings.poll_s
+        if may_move:
+            self._moves_sought_at = now
         await self._drop_gone_services(loaded, lease)
         if await self._finished_removing(loaded, lease):
             return self._context.settings.poll_s
@@ -141,15 +150,15 @@ class ApplicationWorker:
         self._told = {key: event.reason for key, event in _complaints(plan).items()}
 
 
-async def load(context: Context, name: str) -> Loaded | None:
+async def load(context: Context, name: str, *, may_move: bool = True) -> Loaded | None:
     """Return the snapshot of one application; None if there is none of that name."""
     offers = await current_offers(context)
-    return await context.database.read(lambda connection: _load(connection, context, name, offers))
+    return await context.database.read(lambda connection: _load(connection, context, name, offers, may_move))
 
 
 def load_with(connection: Connection, context: Context, name: str, offers: tuple[Offer, ...]) -> Loaded | None:
     """Return the snapshot of one application as `connection` sees it."""
-    return _load(connection, context, name, offers)
+    return _load(connection, context, name, offers, may_move=True)
 
 
 async def current_offers(context: Context) -> tuple[Offer, ...]:
@@ -185,7 +194,9 @@ def _plus(offer: Offer, listed: tuple[SourceHost, ...]) -> Offer:
     return replace(offer, available=offer.available + ours)
 
 
-def _load(connection: Connection, context: Context, name: str, offers: tuple[Offer, ...]) -> Loaded | None:
+def _load(
+    connection: Connection, context: Context, name: str, offers: tuple[Offer, ...], may_move: bool
+) -> Loaded | None:
     application = applications.find(connection, name)
     if application is None:
         return None
@@ -228,6 +239,7 @@ def _load(connection: Connection, context: Context, name: str, offers: tuple[Off
         surges=surges.open_now(connection, now, name),
         allowance=_allowance(connection, context, own, known, spoken),
         pool=pool,
+        may_move=may_move,
         moves_at_once=context.settings.moves_at_once,
     )
     return Loaded(application, rows, snapshot)

@@ -105,6 +105,8 @@ class ApplicationSnapshot:
     """Bounds and reserves of the application's cluster, if it has any."""
     pool: Pool = ALONE
     """What the cluster shares with others."""
+    may_move: bool = True
+    """False: it was looked for moves a moment ago; that is the dearest part of a plan and never urgent."""
     moves_at_once: int = 10
     """Instances that go home from cloud hosts at the same time, at most."""
     frozen: str = ""
@@ -363,6 +365,8 @@ def _moves(
     snapshot: ApplicationSnapshot, decisions: tuple[TargetDecision, ...], replacements: Mapping[str, Replacement]
 ) -> Moves | None:
     """Only a quiet application moves instances."""
+    if not snapshot.may_move:
+        return None
     busy = any(decision.state.release_from is not None for decision in decisions)
     if snapshot.removing or snapshot.frozen or busy or any(one.add or one.remove for one in replacements.values()):
         return None
