@@ -18,6 +18,7 @@ from dcp.orchestration.capacity.calls import CallEstimate
 from dcp.orchestration.scaling.model import Policy
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceSpec
+from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.store.applications import Application
 from dcp.store.events import Logged
 
@@ -126,6 +127,10 @@ class ServiceSpecShape(Shape):
     requests_per_s: float | None
     slow_threshold_ms: int
     constraints: list[str]
+    disk_bytes: int
+    named_resources: dict[str, int]
+    rules: PlacementRules
+    wishes: PlacementWishes
 
     @classmethod
     def of(cls, spec: ServiceSpec) -> Self:
@@ -146,6 +151,10 @@ class ServiceSpecShape(Shape):
             requests_per_s=spec.capacity.requests_per_s if spec.capacity else None,
             slow_threshold_ms=spec.slow_threshold_ms,
             constraints=list(spec.constraints),
+            disk_bytes=spec.resources.disk_bytes,
+            named_resources=dict(spec.resources.extra),
+            rules=spec.rules,
+            wishes=spec.wishes,
         )
 
 
