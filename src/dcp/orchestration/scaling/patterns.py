@@ -169,8 +169,44 @@ class _Program:
 
     def _make(self, prices: Figures) -> bool:
         """Make patterns that these prices call for; look closer only if the quick way finds none."""
+        if self._make_with(prices, forced=False):
+            return True
         closer = self._known.effort < _EFFORT
-        return self._make_with(prices, forced=False) or (closer and self._make_with(prices, forced=True))
+        return closer and (self._make_by_exchange(prices) or self._make_with(prices, forced=True))
+
+    def _make_by_exchange(self, prices: Figures) -> bool:
+        """Look for better patterns near those in use: one instance out, another in, and what is free filled up."""
+        worth = prices[: self._width]
+        useful = np.flatnonzero(worth > _ZERO)
+        names = self._names[self._basis]
+        used = names[(names >= 0) & (self._values > _ZERO)]
+        rows, outs = np.nonzero(self._known.counts[used])
+        if not len(rows) or not len(useful):
+            return False
+        types = np.repeat(self._known.types[used][rows], len(useful))
+        begun = np.repeat(self._known.counts[used][rows], len(useful), axis=0)
+        outs, ins = np.repeat(outs, len(useful)), np.tile(useful, len(rows))
+        at = np.arange(len(outs))
+        begun[at, outs] -= 1
+        limit = self._limit[types]
+        limit[at, outs] = begun[at, outs]
+        fits = (self._classes.room[types] - begun @ self._classes.sizes >= self._classes.sizes[ins]).all(axis=1)
+        fits &= begun[at, ins] < limit[at, ins]
+        types, begun, ins, limit = types[fits], begun[fits], ins[fits], limit[fits]
+        begun[np.arange(len(ins)), ins] += 1
+        order = useful[np.argsort(-(worth[useful] / self._densities[-1][:, useful]), axis=1, kind="stable")]
+        counts = fill_by_value(order[types], types, self._classes, limit, begun)
+        self._known.effort += begun.size
+        return self._keep_good(prices, types, counts)
+
+    def _keep_good(self, prices: Figures, types: Counts, counts: Counts) -> bool:
+        """Keep the patterns that gain most at these prices, a few times as many as there are rows."""
+        gain = counts @ prices[: self._width] + self._stock_prices(prices)[types] - self._classes.cost[types]
+        best = np.argsort(-gain, kind="stable")[: 4 * self._size]
+        best = best[gain[best] > self._tolerance(prices)]
+        new = self._known.add(types[best], counts[best])
+        self._take_in()
+        return new > 0
 
     def _make_with(self, prices: Figures, *, forced: bool) -> bool:
         worth = prices[: self._width]
@@ -240,6 +276,6 @@ def _densities(classes: Classes) -> Figures:
     shares = classes.sizes[None] / np.maximum(classes.room[:, None, :], 1)
     used = np.flatnonzero(classes.sizes.any(axis=0))
     ways = [shares[..., one] for one in used]
-    ways += [shares.sum(axis=2), shares.max(axis=2), shares.max(axis=2) + shares.sum(axis=2)]
-    ways += [shares[..., one] + shares.sum(axis=2) / 4 for one in used]
+    ways += [shares[..., one] + shares.sum(axis=2) * part for one in used for part in (0.06, 0.15, 0.4, 1.0)]
+    ways += [shares.max(axis=2), shares.max(axis=2) + shares.sum(axis=2), shares.sum(axis=2)]
     return np.maximum(np.array(ways), 1e-6)
