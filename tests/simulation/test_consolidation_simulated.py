@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.simulation.two_clusters import SHAPE, TwoClusters, play, play_with_a_death
+from two_clusters import SHAPE, TwoClusters, play, play_with_a_death
 
 from dcp.drivers.clouds.fake import FakeCloud
 from dcp.engine import commands

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.simulation.two_clusters import TwoClusters, play
+from two_clusters import TwoClusters, play
 
 from dcp.engine.leases import look_at_leases
 from dcp.hosts.loans import Loan, Window

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.simulation.two_clusters import NEWS, TwoClusters, play, play_with_a_death
+from two_clusters import NEWS, TwoClusters, play, play_with_a_death
 
 from dcp.hosts.clusters import Cluster
 from dcp.hosts.states import HostState
