@@ -13,8 +13,8 @@ import numpy as np
 
 from dcp.orchestration.scaling.patterns import Classes, Counts, Figures, Patterns, cheapest_mix
 
-_ROUNDS = 25
-_TIGHT = 1e-5
+_ROUNDS = 12
+_TIGHT = 2e-3
 
 
 def lower_bound(classes: Classes) -> float:
@@ -103,7 +103,7 @@ def _quiet() -> highspy.Highs:
     model = highspy.Highs()
     model.setOptionValue("output_flag", False)
     model.setOptionValue("threads", 1)
-    model.setOptionValue("mip_rel_gap", 1e-4)
+    model.setOptionValue("mip_rel_gap", 1e-3)
     return model
 
 

@@ -22,7 +22,7 @@ _FILLS_AT_ONCE = 20_000
 _MANY = 1 << 40
 _FORCED = (0, 1, 2, 3, _MANY)
 """How often a class that is forced into a pattern is there."""
-_EFFORT = 3_000_000
+_EFFORT = 6_000_000
 """Steps of filling after which the closer look is left out: a fraction of a second of it."""
 
 
@@ -180,9 +180,11 @@ class _Program:
         useful = np.flatnonzero(worth > _ZERO)
         names = self._names[self._basis]
         used = names[(names >= 0) & (self._values > _ZERO)]
-        rows, outs = np.nonzero(self._known.counts[used])
-        if not len(rows) or not len(useful):
+        if not len(used) or not len(useful):
             return False
+        used = np.roll(used, -(self._known.effort % len(used)))
+        rows, outs = np.nonzero(self._known.counts[used])
+        rows, outs = rows[: _FILLS_AT_ONCE // len(useful)], outs[: _FILLS_AT_ONCE // len(useful)]
         types = np.repeat(self._known.types[used][rows], len(useful))
         begun = np.repeat(self._known.counts[used][rows], len(useful), axis=0)
         outs, ins = np.repeat(outs, len(useful)), np.tile(useful, len(rows))
@@ -244,6 +246,8 @@ class _Program:
         bounds = np.full(len(orders), _MANY)
         if forced:
             times = len(useful) * len(_FORCED)
+            few = kinds * max(1, 2 * _FILLS_AT_ONCE // (kinds * times))
+            orders, types = orders[-few:], types[-few:]
             first = np.tile(np.repeat(useful, len(_FORCED)), len(orders))[:, None]
             bounds = np.tile(np.array(_FORCED), len(useful) * len(orders))
             orders = np.concatenate([first, np.repeat(orders, times, axis=0)], axis=1)
