@@ -290,7 +290,7 @@ def _why(offer: Offer, counts: Counter[str], offers: tuple[Offer, ...]) -> str:
     )
     return (
         f"no host has room for {load} and {first}; {offer.source} gives one {offer.host_type.name} ({size}) at "
-        f"${price:g} an hour, ${price / counts.total():.4g} an instance, as part of the cheapest hosts found for all of it"
+        f"${price:g} an hour, ${price / counts.total():.4g} an instance, the best found for all"
     )
 
 

@@ -113,7 +113,7 @@ def test_the_reason_of_each_new_host() -> None:
     assert [new.why for new in plan.new_hosts] == [
         "no host has room for 4 of shop/feed; the private source pool gives one slice (1 CPU and 1 GiB)",
         "no host has room for 1 of shop/feed and 1 of shop/user and private sources (pool) have nothing left for it; "
-        "cloud gives one small (1 CPU and 1 GiB) at $0.04 an hour, $0.02 an instance, as part of the cheapest hosts found for all of it",
+        "cloud gives one small (1 CPU and 1 GiB) at $0.04 an hour, $0.02 an instance, the best found for all",
     ]
 
 
