@@ -182,6 +182,7 @@ def existing(draw_count: int) -> tuple[Candidate, ...]:
     return tuple(candidate_of(pool(host_type=HostType("old", Resources(4, 4))), f"old-{n}") for n in range(draw_count))
 
 
+@settings(deadline=None)
 @given(asks_to_place(), offers_to_choose(), st.integers(0, 3), st.integers(0, 3))
 def test_whatever_is_asked_the_plan_keeps_its_promises(
     asks: tuple[Ask, ...], offers: tuple[Offer, ...], hosts: int, seed: int
