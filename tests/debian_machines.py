@@ -19,8 +19,8 @@ CACHE = Path(os.environ.get("DCP_TEST_CACHE", "/var/tmp/dcp-tests"))
 TREE = CACHE / "debian-1"
 INCLUDED = "openssh-server,python3,python3-apt,iproute2,procps"
 INSTALLED_LATER = ("docker.io", "chrony", "prometheus-node-exporter", "iptables", "ca-certificates")
-BRIDGE = "dcpinit"
-GATEWAY = "10.77.0.1"
+ADDRESSES_EACH = 250
+"""In the last part of an address."""
 _BOOT = """
 folder=$1; tree=$2; name=$3
 mount --make-rprivate /
@@ -65,6 +65,8 @@ class Machines:
     """Starts machines on a bridge of their own and ends them."""
 
     folder: Path
+    bridge: str = "dcpinit"
+    network: str = "10.77"
     made: list[Machine] = field(default_factory=list)
 
     @property
@@ -73,15 +75,16 @@ class Machines:
 
     def open(self) -> None:
         """Make the bridge and a key; what a run that was killed left is removed first."""
-        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
-        _run("ip", "link", "add", BRIDGE, "type", "bridge")
-        _run("ip", "address", "add", f"{GATEWAY}/16", "dev", BRIDGE)
-        _run("ip", "link", "set", BRIDGE, "up")
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True)
+        _run("ip", "link", "add", self.bridge, "type", "bridge")
+        _run("ip", "address", "add", f"{self.network}.0.1/16", "dev", self.bridge)
+        _run("ip", "link", "set", self.bridge, "up")
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
 
     def start(self, number: int) -> Machine:
         """Return a bare machine once its sshd answers."""
-        name, address = f"bare{number}", f"10.77.1.{number}"
+        third, last = divmod(number, ADDRESSES_EACH)
+        name, address = f"bare{number}", f"{self.network}.{third + 1}.{last}"
         folder = self.folder / name
         for part in ("upper/root/.ssh", "work", "root", "docker"):
             (folder / part).mkdir(parents=True)
@@ -93,11 +96,11 @@ class Machines:
         pid = int(_wait_for(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()))
         machine = Machine(name, address, folder, process, pid)
         self.made.append(machine)
-        link = f"dcpi{number}"
+        link = f"{self.bridge[:8]}{number}"
         _wait_for(lambda: Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink())
         subprocess.run(["ip", "link", "delete", link], capture_output=True)  # of a namespace that is still ending
         _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-        _run("ip", "link", "set", link, "master", BRIDGE, "up")
+        _run("ip", "link", "set", link, "master", self.bridge, "up")
         inside = ("nsenter", "-t", str(pid), "-n", "ip")
         _run(*inside, "link", "set", "lo", "up")
         _run(*inside, "link", "set", "eth0", "up")
@@ -127,7 +130,7 @@ class Machines:
         for machine in self.made:
             if machine.process.poll() is None:
                 self.stop(machine)
-        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True)
 
     def _answers(self, machine: Machine) -> bool:
         assert machine.process.poll() is None, (machine.folder / "log").read_text()

@@ -73,8 +73,8 @@ def test_hosts_shared_by_mistake_are_caught(monkeypatch: pytest.MonkeyPatch):
     """A plan that forgets whose a host is puts its instances onto those of others."""
     load = application.load
 
-    async def careless(context, name):
-        loaded = await load(context, name)
+    async def careless(context, name, **told):
+        loaded = await load(context, name, **told)
         if loaded is None:
             return None
         own = loaded.snapshot.spec.cluster

@@ -41,8 +41,11 @@ def test_a_host_is_reached_as_its_engine_over_ssh_says_else_as_configured():
 def test_own_roles_come_after_ours_and_are_bounded():
     ours, own, done = playbook(AnsibleChoice(roles=("base",), limits_s={OWN_PHASE: 7}))[0]["tasks"]
     assert ours["import_role"] == {"name": "dcp_host"} and own["timeout"] == 7
-    assert [task["import_role"]["name"] for task in own["block"]] == ["base"]
-    assert done == {"name": "done | ready", "ping": {}}
+    facts, *roles = own["block"]
+    assert facts["setup"] == {"gather_subset": ["!all"]}, "only they need to know of the machine"
+    assert [task["import_role"]["name"] for task in roles] == ["base"]
+    assert done["name"] == "done | ready"
+    assert len(playbook(AnsibleChoice())[0]["tasks"]) == 2
 
 
 def test_a_limit_of_one_phase_leaves_the_others_and_variables_cannot_undo_it():

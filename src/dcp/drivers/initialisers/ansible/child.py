@@ -16,6 +16,7 @@ import ansible_runner
 import psutil
 
 MARK = "DCP_INITIALISE_RUN"
+WORDS = 2000
 TOLD = frozenset({"runner_on_start", "runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_retry"})
 
 
@@ -30,6 +31,7 @@ def main() -> None:
         extravars=told["variables"],
         envvars=told["environment"],
         forks=told["forks"],
+        skip_tags=",".join(told["skipped_tags"]),
         quiet=True,
         event_handler=_tell,
     )
@@ -59,10 +61,12 @@ def _tell(event: dict[str, Any]) -> bool:
 
 
 def _words(result: dict[str, Any]) -> str:
+    """Return the end of what the task said; that its command failed says nothing."""
     for key in ("msg", "stderr", "stdout"):
-        if text := str(result.get(key) or "").strip():
-            return text
-    return ""
+        text = str(result.get(key) or "").strip()
+        if text and text != "non-zero return code":
+            return text[-WORDS:]
+    return str(result.get("msg") or "")
 
 
 def _end_with_parent() -> None:

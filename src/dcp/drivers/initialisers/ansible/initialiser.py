@@ -14,14 +14,15 @@ from typing import Any
 
 from dcp.drivers.initialisers.ansible.playbook import (
     KEPT,
-    KEPT_TASK,
     LIMITS_S,
     OWN_PHASE,
     AnsibleChoice,
+    configuration,
     environment,
     inventory,
     phase_of,
     playbook,
+    skipped_tags,
     variables,
 )
 from dcp.hosts.adding.model import Reach
@@ -85,8 +86,9 @@ class AnsibleInitialiser:
             "variables": variables(self._choice),
             "environment": environment(folder, self._folder / "known_hosts", self._choice),
             "forks": len(batch),
+            "skipped_tags": skipped_tags(self._choice),
         }
-        (folder / "ansible.cfg").touch()
+        (folder / "ansible.cfg").write_text(configuration())
         _write_json(folder / "run.json", told)
         _write_json(folder / "hosts.json", inventory(batch, self._choice, reaches))
         _write_json(folder / "playbook.json", playbook(self._choice))
@@ -146,8 +148,8 @@ class AnsibleInitialiser:
         host_id, kind, phase = event["host"], event["kind"], phase_of(event["role"], event["task"])
         host.text = (host.text + f"{phase}: {event['task']}\n{event['text']}\n")[-LOG_BYTES:]
         host.changed += event["changed"]
-        if event["task"] == KEPT_TASK and event["words"].startswith(KEPT):
-            host.note = f"its own engine {event['words'].removeprefix(KEPT)} is kept as it is"
+        if phase == "engine" and (last := _last_line(event["words"])).startswith(KEPT):
+            host.note = f"its own engine {last.removeprefix(KEPT)} is kept as it is"
         if phase == "done" and kind == "runner_on_ok":
             del waiting[host_id]
             return [InitNews(host_id, host.phase, ended=True, changed=host.changed, note=host.note)]

@@ -12,11 +12,14 @@ from dcp.hosts.model import Host, SourceKind
 
 OWN_PHASE = "own-roles"
 DONE_TASK = "done | ready"
-KEPT_TASK = "connect | does an engine of its own answer"
-KEPT = "kept "
-"""What that task says before the version of an engine that is left as it is."""
+KEPT = "dcp: kept "
+"""What the role says before the version of an engine that is left as it is."""
+TLS_TAG = "engine_tls"
+"""Tasks that only engines with certificates need; what is skipped costs nearly as much as what is done."""
 LIMITS_S = {"connect": 120.0, "packages": 600.0, "system": 120.0, "engine": 600.0, "exporter": 300.0, OWN_PHASE: 900.0}
 """How long a host may be in each phase."""
+POLL_S = 0.02
+"""Ansible's own 1 ms keeps a processor busy with waiting: it looks at every host of the run each time."""
 ROLES = Path(__file__).parent / "roles"
 
 
@@ -52,10 +55,11 @@ def playbook(choice: AnsibleChoice) -> list[dict[str, Any]]:
     own = [{"name": f"own | {role}", "import_role": {"name": role}} for role in choice.roles]
     tasks: list[dict[str, Any]] = [{"name": "dcp", "import_role": {"name": "dcp_host"}}]
     if own:
+        own.insert(0, {"name": "own | facts", "setup": {"gather_subset": ["!all"]}})
         tasks.append(
             {"name": "own roles", "timeout": int(choice.limits_s.get(OWN_PHASE, LIMITS_S[OWN_PHASE])), "block": own}
         )
-    tasks.append({"name": DONE_TASK, "ping": {}})
+    tasks.append({"name": DONE_TASK, "debug": {"msg": "ready"}})
     return [{"name": "dcp", "hosts": "all", "gather_facts": False, "strategy": "free", "tasks": tasks}]
 
 
@@ -63,6 +67,16 @@ def variables(choice: AnsibleChoice) -> dict[str, Any]:
     """Return what roles are told."""
     limits = {name: max(1, int(seconds)) for name, seconds in {**LIMITS_S, **choice.limits_s}.items()}
     return {**choice.vars, "dcp_limits": limits}
+
+
+def skipped_tags(choice: AnsibleChoice) -> tuple[str, ...]:
+    """Return the tags of tasks that nobody needs."""
+    return () if choice.vars.get("dcp_engine_tls") else (TLS_TAG,)
+
+
+def configuration() -> str:
+    """Return Ansible's configuration: what cannot be said by the environment."""
+    return f"[defaults]\ninternal_poll_interval = {POLL_S}\n"
 
 
 def environment(folder: Path, known_hosts: Path, choice: AnsibleChoice) -> dict[str, str]:
@@ -74,6 +88,7 @@ def environment(folder: Path, known_hosts: Path, choice: AnsibleChoice) -> dict[
         "-o ServerAliveInterval=5",
         "-o ServerAliveCountMax=3",
         "-o HashKnownHosts=no",
+        "-o LogLevel=ERROR",
         "-o ControlMaster=auto",
         "-o ControlPersist=30s",
     ]
@@ -84,6 +99,7 @@ def environment(folder: Path, known_hosts: Path, choice: AnsibleChoice) -> dict[
         "ANSIBLE_SSH_ARGS": " ".join(arguments),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "c"),
         "ANSIBLE_PIPELINING": "True",
+        "ANSIBLE_SSH_USETTY": "False",
         "ANSIBLE_SSH_RETRIES": "3",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
