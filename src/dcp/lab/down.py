@@ -109,7 +109,7 @@ def _remove_files(directory: Path, made: bool) -> None:
         if entry.name not in OURS and not (half_written and half_written[1] in OURS):
             continue
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            shutil.rmtree(entry, onerror=_unless_gone)
         else:
             entry.unlink(missing_ok=True)
     if made:
@@ -117,6 +117,12 @@ def _remove_files(directory: Path, made: bool) -> None:
             directory.rmdir()
     with suppress(OSError):
         RUNTIME_PARENT.rmdir()
+
+
+def _unless_gone(_call: object, _path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Go on where a program that is just ending has removed something of its own first."""
+    if not isinstance(error[1], FileNotFoundError):
+        raise error[1]
 
 
 async def _give_back_namespaces_folder(commands: Commands) -> None:
