@@ -18,7 +18,10 @@ def leases(
     server: Server = None,
     token: Token = None,
 ) -> None:
-    """Show which cluster has which hosts, from whom, since and until when, and what clusters lend each other."""
+    """Show which cluster has which hosts, from whom, since and until when.
+
+    Also what clusters lend each other.
+    """
     with client(state, server, token) as api:
         found = api.leases()
     if cluster is not None:

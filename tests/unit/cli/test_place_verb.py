@@ -79,14 +79,14 @@ def test_why_names_the_domain_or_what_came_next(shop: Dcp) -> None:
 
 
 def test_a_dry_run_says_where_and_what_would_help(shop: Dcp) -> None:
-    before = shop("events", "--json").stdout
+    before = shop("instances", "--json").stdout
     shown = shop("place", "web=8", "--dry-run")
     assert shown.exit_code == 0, shown.output
     said = " ".join(shown.stdout.split())
     assert "would be applied to shop" in said
     assert "shop/web: 4 instances fit on no host (6 were asked for)" in said
     assert "without 1 gpu free" in said
-    assert shop("events", "--json").stdout == before
+    assert shop("instances", "--json").stdout == before
     found = json.loads(shop("place", "web=3", "--dry-run", "--json").stdout)
     assert [one["instance"]["service"] for one in found["instances"]] == ["web"]
     assert shop("place", "web=3").exit_code == 0
