@@ -70,23 +70,24 @@ class Weights:
     """What each part of a score is worth at most; 0 leaves it out. See `scores` for what the parts are."""
 
     ready: float = 1000.0
-    private: float = 100.0
+    private: float = 200.0
+    scarce: float = 100.0
     spread: float = 99.0
     image: float = 20.0
     beside: float = 15.0
     pairing: float = 10.0
     full: float = 1.0
     """Negative: the emptiest host first."""
-    balance: float = 0.0
+    balance: float = 1.0
     price: float = 0.0
 
 
 DEFAULT = Weights()
 EMPTIEST_FIRST = replace(DEFAULT, spread=49.0, full=-50.0)
 """Least used first, among equally used ones those with few of the service."""
-FULLEST_FIRST = replace(DEFAULT, spread=0.0, beside=5.0, pairing=5.0, image=5.0, full=60.0, balance=20.0)
-CHEAPEST_FIRST = replace(DEFAULT, private=0.0, price=500.0, spread=4.0, image=1.0, beside=2.0, pairing=1.0)
-AT_RANDOM = Weights(spread=0.0, image=0.0, beside=0.0, pairing=0.0, full=0.0)
+FULLEST_FIRST = replace(DEFAULT, spread=0.0, beside=5.0, pairing=5.0, image=5.0, full=6.0, balance=60.0)
+CHEAPEST_FIRST = replace(DEFAULT, private=0.0, price=500.0, scarce=20.0, spread=4.0, image=1.0, beside=2.0, pairing=1.0)
+AT_RANDOM = Weights(scarce=0.0, spread=0.0, image=0.0, beside=0.0, pairing=0.0, full=0.0)
 """Among hosts that are equally ready and private only the seed decides."""
 
 

@@ -9,6 +9,9 @@ the second and so on; beyond about ten instances of one service on every host, f
 For instances with an image a part stands beside the spread: a host that has the image need not be waited for. It
 outweighs one instance of the service more or less from the second one on, so that the first ones are still spread.
 
+Where hosts have named resources, those that have some left which the instance does not need come after all others of
+the same source: a GPU whose host is full of something else is lost to those that need one.
+
 A score is a function of what stands on the host and of nothing else: not of the way in which it came there. So a batch
 and the same instances one after the other see the same scores.
 """
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dcp.scheduling.filters import near
-from dcp.scheduling.fleet import CPU, MEMORY, Figures, Fleet
+from dcp.scheduling.fleet import CPU, DISK, MEMORY, Figures, Fleet
 from dcp.scheduling.model import Ask, Neighbour, Weights
 from dcp.scheduling.tally import Numbers, Positions
 from dcp.scheduling.traits import CPU_BOUND, IO_BOUND, leans
@@ -152,44 +155,80 @@ def _pairing(view: View) -> Part:
     return part
 
 
-def _shares(view: View) -> list[Part]:
-    """Return the used share of processor and memory of hosts once one more is there."""
-    ask, fleet, among = view.ask.resources, view.fleet, view.among
-    return [
-        _share(fleet.used[row, among], fleet.size[row, among], float(need))
-        for row, need in ((CPU, ask.cpu_millis), (MEMORY, ask.memory_bytes))
-    ]
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The used share of a resource on hosts, as it grows with every instance that is put there."""
 
+    at_first: Figures
+    """With the first one."""
+    each: Figures
 
-def _share(used: Figures, size: Figures, one: float) -> Part:
-    def part(index: Index, more: Numbers) -> Figures:
-        found: Figures = (used[index] + (more + 1) * one) / size[index]
+    def __call__(self, index: Index, more: Numbers) -> Figures:
+        found: Figures = self.at_first[index] + more * self.each[index]
         return found
 
-    return part
+    def less(self, other: "_Share") -> "_Share":
+        return _Share(self.at_first - other.at_first, self.each - other.each)
+
+
+def _shares(view: View) -> list[_Share]:
+    """Return the used share of processor, memory and what else is needed of hosts once one more is there."""
+    fleet, among, ask = view.fleet, view.among, view.ask.resources
+    others = [(row, need) for row, need in fleet.needs(ask) if row not in (CPU, MEMORY)]
+    found = []
+    for row, need in ((CPU, ask.cpu_millis), (MEMORY, ask.memory_bytes), *others):
+        size = fleet.size[row, among]
+        found.append(_Share((fleet.used[row, among] + need) / size, need / size))
+    return found
 
 
 def _full(view: View) -> Part:
     """Return the weight for a host that the instance fills to the last; in proportion below."""
-    cpu, memory = _shares(view)
-    weight = view.weights.full / 2
-
-    def part(index: Index, more: Numbers) -> Figures:
-        found: Figures = np.add(cpu(index, more), memory(index, more)) * weight
-        return found
-
-    return part
+    shares = _shares(view)
+    weight = view.weights.full / len(shares)
+    return _Share(
+        np.sum([one.at_first for one in shares], axis=0) * weight, np.sum([one.each for one in shares], axis=0) * weight
+    )
 
 
 def _balance(view: View) -> Part:
-    """Return the weight for a host of which processor and memory are used alike; less where one runs ahead."""
-    cpu, memory = _shares(view)
+    """Return the weight times the share by which what is used becomes more even; negative where one runs further ahead.
 
-    def part(index: Index, more: Numbers) -> Figures:
-        found: Figures = view.weights.balance * (1 - np.abs(cpu(index, more) - memory(index, more)))
+    Not how even it is: an almost empty host is even, too, and would be chosen before one that this instance completes.
+    """
+    cpu, memory, *others = _shares(view)
+    ahead, weight = cpu.less(memory), view.weights.balance
+
+    def of_two(index: Index, more: Numbers) -> Figures:
+        after = ahead(index, more)
+        found: Figures = (np.abs(after - ahead.each[index]) - np.abs(after)) * weight
         return found
 
-    return part
+    def of_many(index: Index, more: Numbers) -> Figures:
+        after = [one(index, more) for one in (cpu, memory, *others)]
+        before = [one - share.each[index] for one, share in zip(after, (cpu, memory, *others), strict=True)]
+        found: Figures = (_range(before) - _range(after)) * weight
+        return found
+
+    return of_many if others else of_two
+
+
+def _range(shares: list[Figures]) -> Figures:
+    stacked = np.stack(shares)
+    found: Figures = stacked.max(axis=0) - stacked.min(axis=0)
+    return found
+
+
+def _unneeded(view: View) -> list[int]:
+    """Return the rows of named resources that an instance does not need."""
+    needed = {row for row, _ in view.fleet.needs(view.ask.resources)}
+    return [row for row in range(DISK + 1, len(view.fleet.resources)) if row not in needed]
+
+
+def _scarce(view: View) -> Figures:
+    """Return the weight for hosts that have nothing left of what is not needed."""
+    left = (view.fleet.free[_unneeded(view)][:, view.among] > 0).any(axis=0)
+    return np.multiply(~left, view.weights.scarce, dtype=np.float64)
 
 
 def _wishes(view: View) -> list[tuple[float, Neighbour]]:
@@ -205,6 +244,7 @@ def _has_wishes(view: View) -> bool:
 SCORES = (
     Score("ready", fixed=_ready),
     Score("private", fixed=_private),
+    Score("scarce", fixed=_scarce, applies=lambda view: view.weights.scarce != 0 and bool(_unneeded(view))),
     Score("price", fixed=_price, applies=lambda view: view.weights.price != 0),
     Score("spread", moving=_spread, applies=lambda view: view.weights.spread != 0),
     Score("image", fixed=_image, applies=lambda view: bool(view.ask.image)),

@@ -46,7 +46,7 @@ def test_asks_are_answered_in_their_order_on_what_the_earlier_ones_left() -> Non
 
 def test_the_parts_of_a_score_say_why_and_add_up() -> None:
     (one,) = place((ask(1),), (host("h1", used=QUARTER),), 0).assignments
-    assert one.parts == {"ready": 1000.0, "private": 100.0, "spread": 99.0, "full": 0.5}
+    assert one.parts == {"ready": 1000.0, "private": 200.0, "spread": 99.0, "full": 0.5, "balance": 0.0}
     assert one.score == pytest.approx(sum(one.parts.values()))
 
 
