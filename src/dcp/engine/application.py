@@ -43,6 +43,9 @@ from dcp.store.leases import Lease
 
 MOVES_SHARE = 0.1
 """Of the time that an empty host lingers: so often a quiet application is looked at for instances to move."""
+PAUSE_S = 50e-6
+PAUSED_FROM = 5000
+"""Above so many hosts and instances, an application waits longer between looks for each, however often it is woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class ApplicationWorker:
         self._name = name
         self._told: dict[str, str] = {}
         self._moves_sought_at = -math.inf
+        self.pause_s = 0.0
 
     async def step(self, lease: Lease) -> float:
         """Decide and apply once; return seconds until the next look."""
@@ -71,6 +75,8 @@ class ApplicationWorker:
         loaded = await load(self._context, self._name, may_move=may_move)
         if loaded is None:
             return self._context.settings.poll_s
+        looked_at = len(loaded.snapshot.hosts) + len(loaded.snapshot.host_instances)
+        self.pause_s = min(self._context.settings.poll_s, PAUSE_S * max(0, looked_at - PAUSED_FROM))
         if may_move:
             self._moves_sought_at = now
         await self._drop_gone_services(loaded, lease)

@@ -35,6 +35,8 @@ START_TRIES = 5
 
 FRESH_SHARE = 0.9
 """Of a poll: what serves is not looked at again before, so that each poll looks at it."""
+LOOKS_PER_S = 2000
+"""Most instances that serve are looked at so many a second; with more of them a poll takes longer."""
 PAUSE_S = 100e-6
 """For each of its instances a service waits this long between looks, however often it is woken: a look at a thousand
 costs a tenth of a second, and a thousand starts end one by one."""
@@ -82,12 +84,14 @@ class ServiceWorker:
         self._underlay = UnderlayAddresses(context)
         self._seen: dict[str, tuple[float, Observation | None]] = {}
         self._resting = Resting()
+        self._fresh_s = 0.0
         self.pause_s = 0.0
 
     async def step(self, lease: Lease) -> float:
         """Observe, decide, write and act once; return seconds until the next look."""
         loaded = await self._context.database.read(self._load)
         self.pause_s = min(self._context.settings.busy_poll_s, PAUSE_S * len(loaded.every))
+        self._fresh_s = FRESH_SHARE * max(self._context.settings.poll_s, len(loaded.every) / LOOKS_PER_S)
         observations = await self._observe(loaded.own)
         self._checks.begin_due(loaded.own, loaded.specs, observations)
         life = await self._life(loaded, observations)
@@ -161,7 +165,7 @@ class ServiceWorker:
         return {instance_id: found for instance_id, (_, found) in (known | fresh).items()}
 
     def _is_fresh(self, instance: Instance, seen_at: float, now: float) -> bool:
-        return instance.state == InstanceState.SERVING and now - seen_at < FRESH_SHARE * self._context.settings.poll_s
+        return instance.state == InstanceState.SERVING and now - seen_at < self._fresh_s
 
     async def _look_at(self, instance: Instance) -> tuple[Observation | None] | None:
         """Return what its runtime sees; None if the runtime cannot be asked, which says nothing of the instance."""
@@ -204,9 +208,9 @@ class ServiceWorker:
         for view in life.instances:
             if view.instance.id not in written and view.instance.id not in self._acting:
                 seen_at, _ = self._seen.get(view.instance.id, (life.now, None))
-                fresh_until = seen_at + FRESH_SHARE * self._context.settings.poll_s
                 due_at = self._checks.due_at(view.instance, view.spec.health)
-                self._resting.rest(view, loaded.hosts.get(view.instance.host_id), min(fresh_until, due_at))
+                until = min(seen_at + self._fresh_s, due_at)
+                self._resting.rest(view, loaded.hosts.get(view.instance.host_id), until)
 
     def _image_missing(self, instance: Instance, loaded: _Loaded) -> str:
         if self._context.warming is None:

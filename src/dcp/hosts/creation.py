@@ -7,6 +7,7 @@ that call was answered; so nothing is made twice, whoever keeps the tokens.
 """
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,12 +64,15 @@ class AskingView:
     memory: tuple[Refused, ...]
     given_at: Mapping[Place, float] = field(default_factory=dict)
     """When places gave hosts that did so lately."""
+    calls: float = math.inf
+    """Most calls to begin now; see `pace`."""
 
 
 def decide_asking(view: AskingView) -> tuple[HostStep, ...]:
     """Return the hosts to ask for now, each with its place and token, and those that no place is left for.
 
-    Hosts of one token are one call. At most `limits.in_flight` are asked for and not yet shown at any time.
+    Hosts of one token are one call. At most `limits.in_flight` are asked for and not yet shown at any time, in at most
+    `calls` new calls.
     """
     offers = {offer.host_type.name: offer for offer in view.offers if offer.source == view.source}
     asked = Counter((host.host_type.name, host.variant) for host in view.flying if host.reason != ACCEPTED)
@@ -89,11 +93,14 @@ def decide_asking(view: AskingView) -> tuple[HostStep, ...]:
                 room -= 1
         elif places.kind is not RefusalKind.THROTTLED:
             steps.append(HostStep(host, HostState.FAILED, _why_failed(places), _no_place_words(offers[name], places)))
+    calls = view.calls
     for name, hosts in chosen.items():
         places = openings[name]
         assert not isinstance(places, Refused)
         for variant, some in shared_out(hosts, places, view.limits):
-            steps.extend(_asked(some, offers[name], variant))
+            if calls > 0:
+                steps.extend(_asked(some, offers[name], variant))
+            calls -= 1
     return tuple(steps)
 
 

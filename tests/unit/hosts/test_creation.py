@@ -20,6 +20,7 @@ from dcp.hosts.creation import (
     repeated_calls,
 )
 from dcp.hosts.model import Host, HostType, Offer, Resources, SourceKind, SourceLimits, Variant
+from dcp.hosts.pace import Pace
 from dcp.hosts.places import Place, places_left
 from dcp.hosts.refusals import RefusalKind, Refused, ruled_out
 from dcp.hosts.states import HostState
@@ -105,22 +106,46 @@ def calls_to(steps: tuple[HostStep, ...]) -> list[tuple[str, int]]:
 def test_places_of_one_price_are_tried_with_a_few_hosts_each_before_many_are_asked_for() -> None:
     limits = SourceLimits(batch=10, in_flight=40)
     assert calls_to(ask(*hosts(100), offers=(SAME_PRICE,), limits=limits)) == [(key, 4) for key in "abcde"]
-    assert calls_to(ask(*hosts(3), offers=(SAME_PRICE,), limits=limits)) == [("a", 3)], "a few are no trial"
+    assert calls_to(ask(*hosts(3), offers=(SAME_PRICE,), limits=limits)) == [("a", 3)], "a few are one call"
     under_way = tuple(host(n, HostState.CREATING, reason="asked", variant="abcde"[n % 5]) for n in range(200, 220))
     assert ask(*hosts(100), offers=(SAME_PRICE,), limits=limits, flying=under_way) == (), "its answer is waited for"
     known_out = tuple(refused(RefusalKind.STOCK_OUT, variant=key) for key in "abcd")
     found = calls_to(ask(*hosts(100), offers=(SAME_PRICE,), limits=limits, memory=known_out))
-    assert found == [("e", 10)] * 4, "without a choice there is nothing to try"
+    assert found == [("e", 4)], "where others ran out it is tried, too"
+    alone = replace(OFFER, variants=(Variant("a"), Variant("b", 0.3)))
+    found = calls_to(ask(*hosts(100), offers=(alone,), limits=limits))
+    assert found == [("a", 10)] * 4, "without a choice there is nothing to try"
 
 
 def test_places_that_gave_take_turns_and_the_others_are_left_alone() -> None:
     limits = SourceLimits(batch=10, in_flight=40)
     given = {("small", "d"): NOW - 9, ("small", "b"): NOW - 5}
     found = calls_to(ask(*hosts(100), offers=(SAME_PRICE,), limits=limits, given_at=given))
-    assert found == [("d", 10), ("b", 10), ("d", 10), ("b", 10)]
+    assert found == [("d", 4), ("b", 4)] * 5
     busy = tuple(host(n, HostState.CREATING, reason="asked", variant="d") for n in range(200, 210))
     found = calls_to(ask(*hosts(10), offers=(SAME_PRICE,), limits=limits, given_at=given, flying=busy))
-    assert found == [("b", 10)], "whoever has fewer calls under way is next"
+    assert found == [("b", 4), ("d", 4), ("b", 2)], "whoever has fewer calls under way is next"
+
+
+def test_a_source_that_throttled_lately_gets_few_calls_and_what_is_left_waits() -> None:
+    limits = SourceLimits(batch=10, in_flight=40)
+    given = {("small", "d"): NOW - 9}
+    view = AskingView(NOW, "cloud", hosts(100), (), (SAME_PRICE,), limits, (), given, calls=2)
+    assert calls_to(decide_asking(view)) == [("d", 4), ("d", 4)]
+    assert decide_asking(replace(view, calls=0)) == ()
+
+
+def test_the_pace_halves_with_throttling_and_comes_back_one_by_one() -> None:
+    pace = Pace(8)
+    pace.answered(others=3, throttled=1)
+    assert pace.calls == 4
+    for _ in range(3):
+        pace.answered(others=0, throttled=5)
+    assert pace.calls == 1, "one call has to find out whether it is over"
+    pace.answered(others=2, throttled=0)
+    assert pace.calls == 3
+    pace.answered(others=20, throttled=0)
+    assert pace.calls == 8
 
 
 def test_throttling_is_waited_for_and_nothing_else_is() -> None:

@@ -18,6 +18,7 @@ from dcp.hosts.answers import MemoryTimes, back_off_s, remembered, settle
 from dcp.hosts.creation import AskingView, decide_asking, new_calls, repeated_calls
 from dcp.hosts.decide import SourceDecision, decide_hosts
 from dcp.hosts.model import Host, Offer, SourceHost, SourceKind
+from dcp.hosts.pace import Pace
 from dcp.hosts.places import Place
 from dcp.hosts.ports import HostSource
 from dcp.hosts.refusals import Refused
@@ -55,6 +56,7 @@ class SourceWorker:
         self._reported: frozenset[str] = frozenset()
         self._collected_at: dict[str, float] = {}
         self._given_at: dict[Place, float] = {}
+        self._pace = Pace(context.settings.parallel_calls)
 
     async def step(self, lease: Lease) -> float:
         """Write answers, list, decide, write and begin calls once; return seconds until the next look."""
@@ -133,6 +135,7 @@ class SourceWorker:
             limits=self._source.limits,
             memory=look.memory,
             given_at={place: at for place, at in self._given_at.items() if view.now - at < GIVEN_LATELY_S},
+            calls=self._pace.calls,
         )
 
     async def _offers(self) -> tuple[Offer, ...] | None:
@@ -193,10 +196,15 @@ class SourceWorker:
     async def _write_answers(self, lease: Lease, answers: Answers) -> None:
         now = self._context.clock.now()
         settled = [settle(self._source.name, call, found, now, self._times()) for call, found in answers.created]
+        throttled = sum(any(isinstance(one, Throttled) for one in found.values()) for _, found in answers.created)
+        self._pace.answered(others=len(answers.created) - throttled, throttled=throttled)
         for call, found in answers.created:
             for host in call.wanted:
+                place = (host.host_type.name, host.variant)
                 if host.id not in found:
-                    self._given_at[host.host_type.name, host.variant] = now
+                    self._given_at[place] = now
+                elif isinstance(found[host.id], OutOfStock):
+                    self._given_at.pop(place, None)
         steps = [step for one in settled for step in one.steps]
         steps += [self._ask_again(host, error, now) for host, error in (*answers.deleted, *answers.stopped)]
         steps += [self._started(host, error, now) for host, error in answers.started]

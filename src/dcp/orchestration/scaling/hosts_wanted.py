@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Offer, SourceKind
+from dcp.orchestration.scaling.equal_sources import in_turn
 from dcp.orchestration.scaling.filling import Filled, candidate_of, unmet
 from dcp.orchestration.scaling.packing import pack_new_hosts
 from dcp.orchestration.scaling.trying import avoided_in, is_involved, try_new_hosts
@@ -137,7 +138,9 @@ def _place(
         return HostPlan(first, ())
     left = remaining(asks, first)
     avoided = avoided_in(candidates)
-    filled = pack_new_hosts([ask for ask in left if not is_involved(ask, avoided)], offers, allowance)
+    packed = pack_new_hosts([ask for ask in left if not is_involved(ask, avoided)], offers, allowance)
+    sources = in_turn([one.offer for one in packed], offers, allowance)
+    filled = tuple(replace(one, offer=offer) for one, offer in zip(packed, sources, strict=True))
     new, second = _place_on_new(tuple(ask for ask in left if not is_involved(ask, avoided)), filled, last_host, seed)
     assignments = _in_order(asks, (*first.assignments, *second))
     if involved := tuple(ask for ask in left if is_involved(ask, avoided)):

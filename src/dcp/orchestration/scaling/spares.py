@@ -12,6 +12,7 @@ from dcp.hosts.boots import WATCHED_STATES, Chances, SpareSettings, chances, mor
 from dcp.hosts.clusters import UNBOUNDED, Allowance
 from dcp.hosts.model import Host, Offer, SourceKind
 from dcp.hosts.states import HostState
+from dcp.orchestration.scaling.equal_sources import in_turn
 from dcp.orchestration.scaling.filling import fill_new_hosts
 from dcp.scheduling.model import Ask
 
@@ -72,7 +73,8 @@ def ask_for_spares(
     several = tuple(replace(ask, count=math.ceil(ask.count * spares.count)) for ask in asks)
     bounded = [_at_most(offer, spares.count) for offer in offers]
     of = dict(zip(bounded, offers, strict=True))
-    return tuple(of[filled.offer] for filled in fill_new_hosts(several, bounded, allowance)[: spares.count])
+    filled = fill_new_hosts(several, bounded, allowance)[: spares.count]
+    return in_turn([of[one.offer] for one in filled], offers, allowance)
 
 
 def late_spares(

@@ -6,6 +6,7 @@ creation; so how it is asked changes neither.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dcp.hosts.model import HostOrder, HostType, Offer, SourceHost, SourceHostState, SourceKind, SourceLimits, Variant
@@ -33,6 +34,8 @@ class Counted:
     created: int = 0
     boots_s: dict[str, float] = field(default_factory=dict)
     """Of each creation in their order, by host; infinite where the host is never ready."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """How many creations were refused before that of each host by places of which nobody knew that they were out."""
 
 
 class Stock:
@@ -45,12 +48,15 @@ class Stock:
         self._in_s = self._out_s * (1 - share) / share if share else float("inf")
         self._out = rng.random() < share
         self._until = 0.0
+        self.times_out = int(self._out)
+        """How often it went out, so far."""
         self._draw()
 
     def is_out(self, elapsed_s: float) -> bool:
         """Return whether it is out now; time only goes on."""
         while elapsed_s >= self._until:
             self._out = not self._out
+            self.times_out += self._out
             self._draw()
         return self._out
 
@@ -80,6 +86,8 @@ class ScenarioCloud:
             for zone in scenario.zones
         }
         self._machines: dict[str, _Machine] = {}
+        self._met: dict[tuple[str, str, int], float] = {}
+        self._lost = 0
         self._tokens = float(scenario.burst)
         self._tokens_at = self._began
 
@@ -93,9 +101,12 @@ class ScenarioCloud:
         self.counted.calls += 1
         new = [order for order in orders if order.host_id not in self._machines]
         self._throttle(len(new))
+        began = self._clock.now()
         await self._clock.sleep(self._calls.uniform(*self._scenario.call_s))
         refusals = {order.host_id: error for order in new if (error := self._create(order)) is not None}
         self.counted.refused_calls += bool(refusals)
+        out = [order for order in new if isinstance(refusals.get(order.host_id), OutOfStock)]
+        self._note_unforeseen(out, began)
         return refusals
 
     async def delete(self, host_ids: tuple[str, ...]) -> Refusals:
@@ -111,6 +122,13 @@ class ScenarioCloud:
     def machines(self) -> frozenset[str]:
         """Return the ids of all machines there are."""
         return frozenset(self._machines)
+
+    def _note_unforeseen(self, refused: Sequence[HostOrder], began: float) -> None:
+        """Nobody can know that a place has run out before the first answer that says so."""
+        for place in dict.fromkeys((order.type_name, order.variant) for order in refused):
+            known_at = self._met.setdefault((*place, self._stock[place].times_out), self._clock.now())
+            if began <= known_at:
+                self._lost += sum((order.type_name, order.variant) == place for order in refused)
 
     def _throttle(self, count: int) -> None:
         now, per_s = self._clock.now(), self._scenario.creations_per_min / 60
@@ -136,6 +154,7 @@ class ScenarioCloud:
             boot_s = float("inf")
         self.counted.created += 1
         self.counted.boots_s[order.host_id] = boot_s
+        self.counted.lost[order.host_id] = self._lost
         shown = SourceHost(order.host_id, SourceHostState.PENDING, order.type_name)
         self._machines[order.host_id] = _Machine(order.type_name, now, now + boot_s, shown)
         return None

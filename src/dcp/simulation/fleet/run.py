@@ -198,7 +198,8 @@ class _Run:
         ]
         free_private = max(0, scenario.private_hosts - scenario.before)
         starts_s = self._runtime.start_times_s()
-        least_s = bound_s(scenario, boots, starts_s, scenario.nodes - free_private)
+        lost = {name: count for cloud in self._clouds for name, count in cloud.counted.lost.items()}
+        least_s = bound_s(scenario, boots, lost, starts_s, scenario.nodes - free_private)
         created = sum(map(len, boots))
         return FleetResult(
             seed=self._seed,
