@@ -1,4 +1,4 @@
-"""A cloud account that throttles, runs out by type and zone, boots by a distribution, and keeps what an omniscient
+"""A cloud account that throttles, runs out by type and zone, boots by a distribution, and keeps what the best
 asker would have had from it.
 
 All draws come from streams of the seed: stock is a matter of time alone, boot times belong to the number of the

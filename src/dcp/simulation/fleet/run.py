@@ -49,7 +49,7 @@ class FleetResult:
     serving_s: float
     """Until all served; infinite: never."""
     bound_s: float
-    """What an omniscient asker would have taken, see `bound`."""
+    """What the best asker would have taken, see `bound`."""
     own_share_s: float
     asked: int
     """Hosts that the clouds were asked for."""
