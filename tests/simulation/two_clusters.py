@@ -114,6 +114,14 @@ class TwoClusters:
         logged = await self.database.read(lambda c: events.newest(c, 10_000))
         return [one.event.words for one in logged if one.event.reason == reason]
 
+    async def over_committed(self) -> list[str]:
+        """Return the hosts on which instances that are live need more than there is."""
+        sizes = {host.id: host.host_type.resources for host in await self.ledger()}
+        used: dict[str, Resources] = {}
+        for one in await self.database.read(instances.live):
+            used[one.host_id] = used.get(one.host_id, Resources(0, 0)).plus(one.resources)
+        return [host_id for host_id, load in used.items() if not load.fits_in(sizes[host_id])]
+
     async def plans_that_move(self, application: str) -> list[int]:
         """Return how many instances each plan brought home."""
         found = await self.database.read(lambda c: plans.newest(c, application, 100))

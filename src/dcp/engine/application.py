@@ -41,6 +41,8 @@ from dcp.store import (
 from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
+KEPT_S = 60.0
+"""A place that others gave up for a service is kept for it so long."""
 MOVES_SHARE = 0.1
 """Of the time that an empty host lingers: so often a quiet application is looked at for instances to move."""
 PAUSE_S = 50e-6
@@ -221,6 +223,7 @@ def _load(
     own, rules = application.spec.cluster, _pool_rules(context, offers)
     pool = look_at_pool(own, known, (one.host_id for one in every), offers, rules, now)
     spoken = spoken_for(known, pool)
+    may_preempt = any(service.wishes.priority for service in application.spec.services)
     snapshot = ApplicationSnapshot(
         name=name,
         spec=application.spec,
@@ -247,6 +250,8 @@ def _load(
         pool=pool,
         may_move=may_move,
         moves_at_once=context.settings.moves_at_once,
+        others={one.name: one for one in applications.every_spec(connection)} if may_preempt else {},
+        gave_way=instances.gave_way_since(connection, now - KEPT_S),
     )
     return Loaded(application, rows, snapshot)
 

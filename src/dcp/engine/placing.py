@@ -152,7 +152,11 @@ def _change_instances(connection: Connection, plan: ApplicationPlan, snapshot: A
         connection,
         [
             *((one.instance, replace(one.instance, host_id=one.host_id)) for one in rebinds),
-            *((i, replace(i, leave_reason=one.reason)) for one in removals for i in (known[one.instance_id],)),
+            *(
+                (i, replace(i, leave_reason=one.reason, place_for=one.place_for))
+                for one in removals
+                for i in (known[one.instance_id],)
+            ),
         ],
     )
     return replace(plan, rebinds=rebinds, removals=removals)

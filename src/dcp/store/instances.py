@@ -38,6 +38,7 @@ _FAILURES = (
     .where(_of_application, _ended_since, _columns.state == str(InstanceState.FAILED))
     .order_by(_columns.ended_at, _columns.id)
 )
+_GAVE_WAY = select(instances).where(_ended_since, _columns.leave_reason == "preempted").order_by(*_by_creation)
 _FAILED_PLACES = select(_columns.host_id, _columns.application, _columns.service).where(
     _ended_since, _columns.state == str(InstanceState.FAILED)
 )
@@ -136,6 +137,11 @@ def failures_since(connection: Connection, application: str, since: float) -> tu
     return _read(connection, _FAILURES, application=application, since=since)
 
 
+def gave_way_since(connection: Connection, since: float) -> tuple[Instance, ...]:
+    """Return instances that ended after `since` because others got their places."""
+    return _read(connection, _GAVE_WAY, since=since)
+
+
 def failed_places(connection: Connection, since: float) -> tuple[tuple[str, ServiceKey], ...]:
     """Return host and service of every instance that failed after `since`."""
     rows = connection.execute(_FAILED_PLACES, {"since": since})
@@ -210,27 +216,29 @@ def _values(instance: Instance) -> dict[str, object]:
         "replaces": instance.replaces,
         "leave_reason": instance.leave_reason,
         "reason": instance.reason,
-        "holds": _holds_text(instance.resources, instance.traits),
+        "holds": _holds_text(instance),
         "version": instance.version,
     }
 
 
 @dataclass(frozen=True, slots=True)
 class _Holds:
-    """What an instance has of its host beside processor and memory; none: the column is empty."""
+    """What an instance has of its host beside processor and memory, and who gets it next; none: the column is empty."""
 
     disk_bytes: int = 0
     extra: tuple[tuple[str, int], ...] = ()
     traits: tuple[str, ...] = ()
+    place_for: str = ""
 
 
 _NOTHING_MORE = _Holds()
 
 
-def _holds_text(resources: Resources, traits: tuple[str, ...]) -> str:
-    if not (resources.disk_bytes or resources.extra or traits):
+def _holds_text(instance: Instance) -> str:
+    own = instance.resources
+    if not (own.disk_bytes or own.extra or instance.traits or instance.place_for):
         return ""
-    return to_json(_Holds, _Holds(resources.disk_bytes, resources.extra, traits))
+    return to_json(_Holds, _Holds(own.disk_bytes, own.extra, instance.traits, instance.place_for))
 
 
 @lru_cache(maxsize=1024)
@@ -261,6 +269,7 @@ def _instance(row: Row[Any]) -> Instance:
         leave_reason=row.leave_reason,
         reason=row.reason,
         traits=holds.traits,
+        place_for=holds.place_for,
         version=row.version,
     )
 

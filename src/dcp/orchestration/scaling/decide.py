@@ -39,7 +39,7 @@ from dcp.orchestration.scaling.model import (
 )
 from dcp.orchestration.scaling.moves import Moves, MovesView, decide_moves, relieving
 from dcp.orchestration.scaling.plan import ApplicationPlan, Hold, PlannedHost, PlannedInstance, Removal
-from dcp.orchestration.scaling.preempt import preempted
+from dcp.orchestration.scaling.preempt import PreemptionView, places_kept, preempted
 from dcp.orchestration.scaling.rebalancing import decide_rebalancing
 from dcp.orchestration.scaling.rebind import Rebind, decide_rebinds, rebound
 from dcp.orchestration.scaling.removals import choose_removals
@@ -113,6 +113,10 @@ class ApplicationSnapshot:
     """Why a person froze its targets; empty: it scales."""
     surges: tuple[PlannedSurge, ...] = ()
     """What people planned for the application and is not over."""
+    others: Mapping[str, ApplicationSpec] = field(default_factory=dict)
+    """Every application by name, if services of this one may take the places of others."""
+    gave_way: tuple[Instance, ...] = ()
+    """Instances of all applications that ended lately because a service of higher priority gets their places."""
 
 
 def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
@@ -403,6 +407,8 @@ def _candidates(
     there: dict[str, list[Instance]] = {}
     for instance in snapshot.host_instances:
         there.setdefault(instance.host_id, []).append(instance)
+    for place in places_kept(snapshot.gave_way, snapshot.host_instances, snapshot.name):
+        there.setdefault(place.host_id, []).append(place)
     usable = [
         host
         for host in snapshot.hosts
@@ -435,8 +441,9 @@ def _candidate(host: Host, instances: Sequence[Instance]) -> Candidate:
     cpu_millis = memory_bytes = 0
     rest = Resources(0, 0)
     for instance in instances:
-        key = f"{instance.application}/{instance.service}"
-        counts[key] = counts.get(key, 0) + 1
+        if instance.ended_at is None:
+            key = f"{instance.application}/{instance.service}"
+            counts[key] = counts.get(key, 0) + 1
         cpu_millis += instance.resources.cpu_millis
         memory_bytes += instance.resources.memory_bytes
         if instance.resources.disk_bytes or instance.resources.extra:
@@ -555,11 +562,14 @@ def _preempted(snapshot: ApplicationSnapshot, host_plan: HostPlan, leaving: Coll
         asks = {one.service: one for one in (_ask(snapshot, each.name, 1) for each in snapshot.spec.services)}
         return with_assignments(host_plan.placement.assignments, asks, _candidates(snapshot))
 
-    own = [one for service in snapshot.services for one in service.instances if one.id not in leaving]
-    refused = host_plan.placement.unplaced
-    return preempted(
-        snapshot.spec, refused, own, candidates, lambda name, count: _ask(snapshot, name, count), snapshot.seed
+    view = PreemptionView(
+        specs={**snapshot.others, snapshot.name: snapshot.spec},
+        application=snapshot.name,
+        refused=host_plan.placement.unplaced,
+        instances=tuple(one for one in snapshot.host_instances if one.id not in leaving),
+        seed=snapshot.seed,
     )
+    return preempted(view, candidates, lambda name, count: _ask(snapshot, name, count))
 
 
 def _holds(name: str, replacement: Replacement) -> tuple[Hold, ...]:

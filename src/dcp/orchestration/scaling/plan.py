@@ -34,11 +34,13 @@ class PlannedInstance:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """An instance that has to leave. `reason` is a code: `shrink`, `removed`, `replaced`, `moved`."""
+    """An instance that has to leave. `reason` is a code: `shrink`, `removed`, `replaced`, `moved`, `preempted`."""
 
     instance_id: str
     reason: str
     words: str
+    place_for: str = ""
+    """The service that gets its place; empty: nobody in particular."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,8 @@ class Instance:
     """The instance that leaves once this one serves; empty: it was added for its service's target."""
     leave_reason: str = ""
     """Why it has to leave (the plan's word, a stable code); empty: it is wanted."""
+    place_for: str = ""
+    """The service (`application/name`) of higher priority that gets its place."""
     reason: str = ""
     """Why it is in its state: a stable code."""
     traits: tuple[str, ...] = ()

@@ -294,7 +294,7 @@ def test_lower_priority_gives_way_only_where_no_host_can_be_had() -> None:
     plan = decide_application(full)
     assert [(removal.instance_id, removal.reason) for removal in plan.removals] == [("low-2", "preempted")]
     assert "priority 0 gives way on private-1 to shop/high of priority 5" in plan.removals[0].words
-    gone = tuple(replace(i, leave_reason="preempted") if i.id == "low-2" else i for i in there)
+    gone = tuple(replace(i, leave_reason="preempted", place_for="shop/high") if i.id == "low-2" else i for i in there)
     waiting = replace(full, services=(replace(services[0], instances=gone), services[1]), host_instances=gone)
     assert not decide_application(waiting).removals, "one at a time: what leaves already is waited for"
     left = there[:1]
