@@ -104,6 +104,11 @@ class Client:
         body = {"counts": counts, "dry_run": dry_run}
         return self._call("POST", f"applications/{_part(name)}/place", json=body)
 
+    def confirm(self, name: str, counts: dict[str, int], lasts_s: float) -> Json:
+        """Let services grow above the line at which a person has to be asked."""
+        body = {"counts": counts, "lasts_s": lasts_s}
+        return self._call("POST", f"applications/{_part(name)}/confirm", json=body)
+
     def graph(self, name: str) -> Json:
         """Return who calls whom in an application."""
         return self._get(f"applications/{_part(name)}/graph")

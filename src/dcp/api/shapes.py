@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcp.engine.confirming import Confirmation
 from dcp.engine.cost.report import CostReport
 from dcp.engine.queries import HostSummary, ServiceSummary
 from dcp.engine.why import Answer
@@ -65,6 +66,20 @@ class PlaceBody(Shape):
 
     counts: dict[str, int] = Field(min_length=1)
     dry_run: bool = False
+
+
+class ConfirmBody(Shape):
+    """So many instances each of these services may grow to without asking again, for so long."""
+
+    counts: dict[str, int] = Field(min_length=1)
+    lasts_s: float
+
+
+class ConfirmedShape(Shape):
+    """What was confirmed, in the order in which it was asked for."""
+
+    application: str
+    confirmed: list[Confirmation]
 
 
 class ControllerShape(Shape):

@@ -20,6 +20,7 @@ VERBS = {
     "apply": ("dcp.cli.apply:apply", "Make a Compose file the wanted state: show the difference, ask, apply, wait."),
     "remove": ("dcp.cli.apply:remove", "Drain and stop an application, then forget it."),
     "freeze": ("dcp.cli.freeze:freeze", "Keep the targets of an application as they are."),
+    "confirm": ("dcp.cli.confirm:confirm", "Let a service grow above the size at which a person has to be asked."),
     "thaw": ("dcp.cli.freeze:thaw", "Let the targets of an application move again."),
     "status": ("dcp.cli.look:status", "Show what serves here."),
     "services": ("dcp.cli.look:services", "List services: targets, instances, water level."),

@@ -23,7 +23,7 @@ def place(
 
     Shows where each goes and why, and what fits nowhere. Scaling decides again from then on.
     """
-    asked = _counts(counts)
+    asked = counts_of(counts, "place")
     with client(state, server, token) as api:
         found = api.place(application or api.only_application(), asked, dry_run=dry_run)
     if json:
@@ -33,7 +33,8 @@ def place(
     print_plan(found)
 
 
-def _counts(texts: list[str]) -> dict[str, int]:
+def counts_of(texts: list[str], subject: str) -> dict[str, int]:
+    """Read `feed=12` for each service. Raises InvalidInput with every problem."""
     found: dict[str, int] = {}
     problems: list[Problem] = []
     for text in texts:
@@ -45,5 +46,5 @@ def _counts(texts: list[str]) -> dict[str, int]:
         else:
             found[name] = int(count)
     if problems:
-        raise InvalidInput(tuple(problems), subject="place")
+        raise InvalidInput(tuple(problems), subject=subject)
     return found

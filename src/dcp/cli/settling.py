@@ -17,6 +17,8 @@ from dcp.cli.waiting import Patience
 from dcp.kernel.errors import NotFound
 
 LOOK_EVERY_S = 0.5
+BRAKES = ("brake-", "watchdog-", "frozen")
+"""What holds scaling back is no hindrance to what was applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _line(services: list[dict[str, Any]]) -> str:
 
 def _in_the_way(services: list[dict[str, Any]], plan: dict[str, Any]) -> Iterator[str]:
     """Yield what is not as it is wanted, what is stuck before what is only under way."""
-    stuck = [*plan["holds"], *plan["unplaced"]]
+    stuck = [*(hold for hold in plan["holds"] if not hold["reason"].startswith(BRAKES)), *plan["unplaced"]]
     for one in stuck:
         yield f"{one['service'].rpartition('/')[2]}: {one['words']}"
     for one in services:

@@ -34,7 +34,7 @@ def surge(
     What that would take now is shown.
     """
     application, services = _loads(load)
-    lasts_s, lead_s = _duration("--for", lasts), _duration("--lead", lead)
+    lasts_s, lead_s = duration_of("--for", lasts), duration_of("--lead", lead)
     with client(state, server, token) as api:
         begins_at = begin(at, api.status()["now"])
         asked = {"services": services, "begins_at": begins_at, "lasts_s": lasts_s, "lead_s": lead_s}
@@ -94,7 +94,7 @@ def begin(text: str, now: float, zone: tzinfo | None = None) -> float:
     if text == "now":
         return now
     if text.startswith("+"):
-        return now + _duration("--at", text[1:])
+        return now + duration_of("--at", text[1:])
     here = datetime.fromtimestamp(now, zone)
     if (clock := CLOCK.fullmatch(text)) and int(clock[1]) < 24 and int(clock[2]) < 60:
         today = here.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
@@ -125,7 +125,8 @@ def _loads(texts: list[str]) -> tuple[str, list[dict[str, Any]]]:
     return applications.pop(), services
 
 
-def _duration(option: str, text: str) -> float:
+def duration_of(option: str, text: str) -> float:
+    """Return seconds. Raises InvalidInput that names the option."""
     try:
         return parse_duration_s(text)
     except ValueError as error:

@@ -286,6 +286,16 @@ class TimetablePart(Part):
     lead: DurationS = 600.0
 
 
+class BrakesPart(Part):
+    growth: Decimal | None = None
+    growth_within: DurationS = 60.0
+    blast_radius: Decimal | None = None
+    confirm_above: Whole | None = None
+    grow_cooldown: DurationS = 0.0
+    shrink_cooldown: DurationS = 0.0
+    watchdog: Flag = True
+
+
 class CapacityPart(Part):
     units_per_s: Decimal
     requests_per_s: Decimal
@@ -343,6 +353,7 @@ class Dcp(Part):
     elastic: ElasticPart | None = None
     signals: Annotated[dict[str, SignalPart], _nothing_of(dict)] = {}
     timetable: Annotated[list[TimetablePart], _nothing_of(list)] = []
+    brakes: Annotated[BrakesPart, _nothing_of(dict)] = BrakesPart()
     capacity: CapacityPart | None = None
     slow_threshold: DurationS | None = None
     health: HttpHealth | None = None

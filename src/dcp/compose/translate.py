@@ -13,11 +13,12 @@ from dcp.compose.environment import Surroundings, environment_of
 from dcp.compose.findings import Findings
 from dcp.compose.health import health_of
 from dcp.compose.placement import named_resources, rules_of, wishes_of
-from dcp.compose.schema import Dcp, Deploy, SecretSource, Service, TimetablePart, dependencies, pairs
+from dcp.compose.schema import BrakesPart, Dcp, Deploy, SecretSource, Service, TimetablePart, dependencies, pairs
 from dcp.compose.yaml_text import Path
 from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
+from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.model import (
     Call,
     Capacity,
@@ -66,6 +67,7 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         elastic=elastic,
         signals=tuple(Signal(one, part.query, part.per_instance) for one, part in service.x_dcp.signals.items()),
         timetable=tuple(_entry(part) for part in service.x_dcp.timetable),
+        brakes=_brakes(service.x_dcp.brakes),
         capacity=_capacity(service.x_dcp, at, findings),
         slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
         max_per_host=service.deploy.placement.max_replicas_per_node or None,
@@ -85,6 +87,18 @@ def _command(service: Service, at: Path, findings: Findings) -> tuple[str, ...]:
     command = (*(service.entrypoint or ()), *(service.command or ()))
     faulty = any(findings.is_faulty(path) for path in (at, *((*at, key) for key in ("image", "command", "entrypoint"))))
     return command or (("faulty",) if faulty else ())
+
+
+def _brakes(part: BrakesPart) -> Brakes:
+    return Brakes(
+        growth=part.growth,
+        growth_within_s=part.growth_within,
+        blast_radius=part.blast_radius,
+        confirm_above=part.confirm_above,
+        grow_cooldown_s=part.grow_cooldown,
+        shrink_cooldown_s=part.shrink_cooldown,
+        watchdog=part.watchdog,
+    )
 
 
 def _counts(service: Service, at: Path, findings: Findings) -> tuple[int, Elastic | None]:

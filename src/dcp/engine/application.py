@@ -357,7 +357,7 @@ def _complaints(plan: ApplicationPlan) -> dict[str, Event]:
     for hold in plan.holds:
         kind, name = ("service", f"{plan.application}/{hold.service}") if hold.service else ("application", "")
         subject = f"{kind}/{name or plan.application}"
-        said[f"{hold.service}:{hold.reason}"] = Event(subject, hold.reason, hold.words)
+        said[f"{hold.service}:{hold.reason}"] = Event(subject, hold.reason, hold.words, numbers=hold.numbers)
     for unplaced in plan.unplaced:
         numbers = {refusal.reason: refusal.hosts for refusal in unplaced.refusals}
         event = Event(f"service/{unplaced.service}", "no-room", unplaced.words, numbers=numbers)

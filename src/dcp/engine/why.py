@@ -122,6 +122,7 @@ def _of_service(connection: Connection, row: applications.ServiceRow) -> Answer:
     lines = [f"instances: {states}"]
     if row.decision is not None:
         lines.append(f"last decision: {row.decision.words}")
+        lines += [f"held by {one.reason}: {one.words}" for one in row.decision.braked]
         lines += [f"{name} = {value}" for name, value in sorted(row.decision.numbers.items())]
     if row.unplaced:
         lines += [f"{row.unplaced:,} fit nowhere: {words}" for words in _last_refusal(connection, f"service/{row.key}")]

@@ -213,6 +213,13 @@ def decide_service(connection: Connection, row: ServiceRow, decision: TargetDeci
     _changed_one(connection.execute(_DECIDE, {**values, **guard}).rowcount, f"service {row.key}")
 
 
+def remember(connection: Connection, row: ServiceRow, scaling: ScalingState) -> None:
+    """Store what scaling is to remember besides its decisions; guarded by the row's version."""
+    guarded = update(services).where(and_(services.c.key == str(row.key), services.c.version == row.version))
+    values = {"scaling": to_json(ScalingState, scaling), "version": row.version + 1}
+    _changed_one(connection.execute(guarded.values(**values)).rowcount, f"service {row.key}")
+
+
 def _changed_one(rows: int, what: str) -> None:
     if rows != 1:
         raise Stale(f"{what} was changed by somebody else meanwhile")

@@ -32,6 +32,7 @@ CALLS = {
     "GET /why/{subject:path}": lambda api: api.why("shop/feed?x"),
     "POST /applications/{name}/freeze": lambda api: api.freeze("shop", "why"),
     "POST /applications/{name}/place": lambda api: api.place("shop", {"feed": 3}, dry_run=True),
+    "POST /applications/{name}/confirm": lambda api: api.confirm("shop", {"feed": 30}, 60.0),
     "DELETE /applications/{name}/freeze": lambda api: api.thaw("shop"),
     "GET /applications/{name}/graph": lambda api: api.graph("shop"),
     "GET /surges": lambda client: client.surges(),

@@ -9,6 +9,7 @@ from dcp import compose
 from dcp.kernel.errors import InvalidInput
 
 # Keys of service `a`, and the paths below `services.a` that must be named, and no other.
+BRAKES = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, brakes: {%s}}"
 TIMETABLE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, timetable: [%s]}"
 
 FAULTS: list[tuple[str, list[str]]] = [
@@ -146,6 +147,16 @@ FAULTS: list[tuple[str, list[str]]] = [
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, days: [monday]}', ["x-dcp.timetable.0.days.0"]),
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, timezone: Mars}', ["x-dcp.timetable.0.timezone"]),
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, lead: 9d}', ["x-dcp.timetable.0.lead"]),
+    (BRAKES % "growth: 1", ["x-dcp.brakes.growth"]),
+    (BRAKES % "growth: 2, growth_within: 0s", ["x-dcp.brakes.growth_within"]),
+    (BRAKES % "blast_radius: 0", ["x-dcp.brakes.blast_radius"]),
+    (BRAKES % "blast_radius: 20%", ["x-dcp.brakes.blast_radius"]),
+    (BRAKES % "confirm_above: few", ["x-dcp.brakes.confirm_above"]),
+    (BRAKES % "grow_cooldown: 2d", ["x-dcp.brakes.grow_cooldown"]),
+    (BRAKES % "shrink_cooldown: 25h", ["x-dcp.brakes.shrink_cooldown"]),
+    (BRAKES % "watchdog: perhaps", ["x-dcp.brakes.watchdog"]),
+    (BRAKES % "budget: 3", ["x-dcp.brakes.budget"]),
+    ("x-dcp: {brakes: {growth: 2}}", ["x-dcp.brakes"]),
     ('x-dcp: {timetable: [{from: "19:00", until: "20:00", instances: 3}]}', ["x-dcp.timetable.0"]),
     ("x-dcp: {calls: [b]}", ["x-dcp.calls"]),
     ("x-dcp: {calls: {b: often}}", ["x-dcp.calls.b"]),

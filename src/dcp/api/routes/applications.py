@@ -11,12 +11,14 @@ from dcp.api.shapes import (
     ApplicationList,
     ApplicationShape,
     ApplyBody,
+    ConfirmBody,
+    ConfirmedShape,
     FreezeBody,
     GraphShape,
     PlaceBody,
     RemovingShape,
 )
-from dcp.engine import asked, commands, queries
+from dcp.engine import asked, commands, confirming, queries
 from dcp.engine.application import dry_run
 from dcp.engine.commands import Applied
 from dcp.kernel.errors import NotFound
@@ -74,6 +76,13 @@ async def thaw(name: Name, controller: Controller) -> ApplicationBrief:
 async def place(name: Name, body: PlaceBody, controller: Controller) -> ApplicationPlan:
     """Let services have so many instances; the plan for that. With `dry_run` nothing is written."""
     return await asked.place(controller, name, body.counts, dry_run=body.dry_run)
+
+
+@router.post("/{name}/confirm")
+async def confirm(name: Name, body: ConfirmBody, controller: Controller) -> ConfirmedShape:
+    """Let services grow above the line at which a person has to be asked."""
+    confirmed = await confirming.confirm(controller, name, body.counts, body.lasts_s)
+    return ConfirmedShape(application=name, confirmed=list(confirmed))
 
 
 @router.get("/{name}/graph")

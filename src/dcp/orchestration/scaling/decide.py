@@ -164,6 +164,7 @@ def decide_application(snapshot: ApplicationSnapshot) -> ApplicationPlan:
         rebinds=rebinds,
         holds=(
             *(hold for name in sorted(replacements) for hold in _holds(name, replacements[name])),
+            *(Hold(one.service, said.reason, said.words, said.numbers) for one in decisions for said in one.braked),
             *(Hold(ServiceKey.parse(key).name, "waits-for-claim", words) for key, words in claim_plan.waiting),
             *_spending(snapshot, host_plan),
         ),

@@ -61,6 +61,28 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class BrakeMemory:
+    """What the brakes of one service remember between decisions. Times are seconds since the epoch."""
+
+    grown_at: float = 0.0
+    shrunk_at: float = 0.0
+    lows: tuple[tuple[float, int], ...] = ()
+    """(until when it counts, target before a growth), oldest first: the rate of growth is measured from the lowest."""
+    regrets: tuple[float, ...] = ()
+    """When growth followed closely on giving back: scaling went to and fro."""
+    steps: int = 0
+    """Growths in a row, each after all of the one before served, without more requests being answered."""
+    answered_requests_per_s: float = 0.0
+    """Requests answered when the first of those steps was taken."""
+    steps_from: int = 0
+    """The target then."""
+    confirmed_to: int = 0
+    """A person allows targets up to this one,"""
+    confirmed_until: float = 0.0
+    """until then."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingState:
     """What scaling remembers of one service between decisions."""
 
@@ -73,6 +95,7 @@ class ScalingState:
     release_step: int = 0
     """Steps of `Timing.release_shares` taken in the present shrink."""
     released_at: float = 0.0
+    brakes: BrakeMemory = BrakeMemory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +140,22 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Braked:
+    """A brake that kept a target from moving as far as scaling wanted. `reason` is one of `brakes.REASONS`."""
+
+    reason: str
+    words: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TargetDecision:
     """The target of one service from now on, why, and what to remember.
 
     `reason` is a stable code: `steady`, `below-fatal`, `load-of-callers`, `still-below-fatal`, `coming`,
     `catching-up`, `above-safe`, `release-step`, `waits-for-dependants`, `waits-for-dependencies`,
     `metrics-missing`, `at-maximum`, `not-elastic`, `bounds-changed`, `planned-surge`, `signal`,
-    `frozen`, `asked-for`.
+    `frozen`, `asked-for`, or where nothing moves because of it a brake: one of `brakes.REASONS`.
     """
 
     service: str
@@ -133,3 +165,5 @@ class TargetDecision:
     words: str
     numbers: Mapping[str, Number] = field(default_factory=dict)
     state: ScalingState = ScalingState(target=0)
+    braked: tuple[Braked, ...] = ()
+    """Every brake that held something back."""

@@ -4,11 +4,13 @@
 everything that applying needs, so that a dry-run equals what is applied.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dcp.hosts.cost.prices import PriceLine
 from dcp.hosts.model import Host
 from dcp.images.warming.model import PlannedWarming
+from dcp.kernel.events import Number
 from dcp.orchestration.scaling.borrowing import Claim, TakeOver
 from dcp.orchestration.scaling.model import Policy, TargetDecision
 from dcp.orchestration.scaling.rebind import Rebind
@@ -53,6 +55,7 @@ class Hold:
     service: str
     reason: str
     words: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ once, the new ones always first.
 
 from dataclasses import dataclass, replace
 
+from dcp.orchestration.scaling.brakes import BLAST_RADIUS
 from dcp.orchestration.services.model import Instance, RestartCondition, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
 
@@ -120,10 +121,17 @@ def _surplus_in_update(
 def _update_step(spec: ServiceSpec, wanted: list[Instance], old: tuple[Instance, ...]) -> Replacement:
     if any(i.state != InstanceState.SERVING for i in wanted if i not in old):
         return Replacement()
-    step = min(len(old), max(1, spec.update.parallelism))
+    wished = min(len(old), max(1, spec.update.parallelism))
+    at_once = spec.brakes.at_once(len(wanted))
+    step = wished if at_once is None else min(wished, at_once)
+    held = Replacement()
+    if step < wished:
+        share = f"blast radius {spec.brakes.blast_radius:.0%}"
+        words = f"{spec.name}: {share}: {step} of {len(wanted)} are replaced at once, not {wished}"
+        held = Replacement(hold=BLAST_RADIUS, hold_words=words)
     if spec.update.start_first:
-        return Replacement(add=step)
-    return Replacement(remove=step, removable=old, remove_reason="replaced")
+        return replace(held, add=step)
+    return replace(held, remove=step, removable=old, remove_reason="replaced")
 
 
 def _with_back_off(spec: ServiceSpec, missing: int, failures: tuple[Instance, ...], now: float) -> Replacement:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dcp.kernel.events import Number
+from dcp.orchestration.scaling.brakes import brake
 from dcp.orchestration.scaling.grow import decide_growth
-from dcp.orchestration.scaling.model import ApplicationView, Direction, ScalingState, TargetDecision
+from dcp.orchestration.scaling.model import ApplicationView, Braked, Direction, ScalingState, TargetDecision
 from dcp.orchestration.scaling.reading import Reading, arriving_requests_per_s
 from dcp.orchestration.scaling.shrink import decide_shrink
 from dcp.orchestration.scaling.situation import Situation, elastic_of, measure
@@ -31,9 +32,19 @@ def frozen(decision: TargetDecision, before: ScalingState, why: str) -> TargetDe
     if decision.reason in BY_APPLY:
         return decision
     words = f"frozen ({why}): stays at {count_of(before.target)}"
+    held: tuple[Braked, ...] = ()
     if decision.target != before.target:
         words = f"{words}; would be {decision.target:,}: {decision.words}"
-    return replace(decision, direction=Direction.HOLD, target=before.target, reason="frozen", words=words, state=before)
+        held = (Braked("frozen", words, {"target": before.target, "wanted": decision.target}),)
+    return replace(
+        decision,
+        direction=Direction.HOLD,
+        target=before.target,
+        reason="frozen",
+        words=words,
+        state=before,
+        braked=held,
+    )
 
 
 def _decision(situation: Situation, reading: Reading, growth: Mapping[str, Verdict]) -> TargetDecision:
@@ -44,7 +55,7 @@ def _decision(situation: Situation, reading: Reading, growth: Mapping[str, Verdi
     before = reading.view.state.target
     if reading.target != before and verdict.target == reading.target:
         verdict = _planned(situation, reading) or _bounds_changed(situation, reading)
-    return TargetDecision(
+    decision = TargetDecision(
         service=reading.name,
         direction=_direction(before, verdict.target),
         target=verdict.target,
@@ -53,6 +64,7 @@ def _decision(situation: Situation, reading: Reading, growth: Mapping[str, Verdi
         numbers={**_numbers(situation, reading), **verdict.numbers},
         state=verdict.state,
     )
+    return brake(decision, reading, situation.timing, situation.view.now, BY_APPLY)
 
 
 def _not_elastic(reading: Reading) -> Verdict:

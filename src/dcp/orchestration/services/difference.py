@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from dcp.kernel.units import format_bytes, format_cpu, format_duration
+from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
 from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
@@ -82,6 +83,7 @@ class _Line:
     text: str
 
 
+_Part = PlacementRules | PlacementWishes | Brakes
 Lines = Mapping[str, _Line]
 """Lines by their path below the service. The order of an environment or of labels means nothing, so it is not kept."""
 
@@ -181,9 +183,14 @@ def _placement(service: ServiceSpec) -> Lines:
 
 
 def _unlike_default(part: PlacementRules | PlacementWishes, default: PlacementRules | PlacementWishes) -> Lines:
+    """One line for each rule or wish that is not as it is by default."""
+    return _unlike(part, default, "x-dcp.placement")
+
+
+def _unlike(part: _Part, default: _Part, at: str) -> Lines:
     """One line for each field that is not as it is by default."""
     return {
-        f"x-dcp.placement.{field.name}": _Line(value, str(value))
+        f"{at}.{field.name.removesuffix('_s')}": _Line(value, str(value))
         for field in fields(part)
         if (value := getattr(part, field.name)) != getattr(default, field.name)
     }
@@ -217,6 +224,10 @@ def _timetable(service: ServiceSpec) -> Lines:
 
 def _expected(entry: TimetableEntry) -> str:
     return f"{entry.instances} instances" if entry.instances else f"{entry.requests_per_s:g} requests/s"
+
+
+def _brakes(service: ServiceSpec) -> Lines:
+    return _unlike(service.brakes, Brakes(), "x-dcp.brakes")
 
 
 def _dependencies(service: ServiceSpec) -> Lines:
@@ -289,6 +300,7 @@ _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.IN_PLACE, _elastic),
     _Field(Effect.IN_PLACE, _signals),
     _Field(Effect.IN_PLACE, _timetable),
+    _Field(Effect.IN_PLACE, _brakes),
     _Field(Effect.IN_PLACE, _traffic),
     _Field(Effect.IN_PLACE, _dependencies),
     _Field(Effect.IN_PLACE, lambda s: _text("ports.published", s.published_port)),

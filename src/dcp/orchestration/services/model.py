@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dcp.hosts.model import Resources
+from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.signals import Signal
@@ -130,6 +131,7 @@ class ServiceSpec:
     """Figures that others measure; the highest demand wins."""
     timetable: tuple[TimetableEntry, ...] = ()
     """Hours at which more is known to be needed; floors under the target."""
+    brakes: Brakes = Brakes()
     capacity: Capacity | None = None
     slow_threshold_ms: int = 1000
     """A request slower than this is slow. One of capacity.model.LATENCY_BOUNDS_MS."""

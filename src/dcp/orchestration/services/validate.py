@@ -30,6 +30,7 @@ PORTS = range(1, 65536)
 CONSTRAINT = re.compile(r"node\.(id|source|labels\.[A-Za-z0-9][\w./-]*)(==|!=)([\w./:-]+)", re.ASCII)
 CONSTRAINT_HINT = "write node.labels.KEY==VALUE, node.id==ID or node.source==private, each also with !="
 LONGEST_LEAD_S = 86400.0
+LONGEST_BRAKE_S = 86400.0
 _CYCLES_NAMED = 20
 
 
@@ -92,6 +93,7 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
         yield from _signal_problems(service, one, f"{at}.x-dcp.signals.{one.name}")
     for number, entry in enumerate(service.timetable):
         yield from _timetable_problems(service, entry, f"{at}.x-dcp.timetable.{number}")
+    yield from _brake_problems(service, f"{at}.x-dcp.brakes")
     if service.update.parallelism < 1:
         yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more", "such as 1")
 
@@ -103,6 +105,22 @@ def _signal_problems(service: ServiceSpec, asked: Signal, at: str) -> Iterator[P
         yield Problem(f"{at}.query", "is empty", 'such as sum(queue_length{service="feed"})')
     if not 0 < asked.per_instance < math.inf:
         yield Problem(f"{at}.per_instance", f"{asked.per_instance:g} is not above 0", "what one instance carries")
+
+
+def _brake_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
+    brakes = service.brakes
+    bounds = (brakes.growth, brakes.confirm_above, brakes.grow_cooldown_s or None, brakes.shrink_cooldown_s or None)
+    if service.elastic is None and any(one is not None for one in bounds):
+        yield Problem(at, "bounds scaling, and the service is not scaled", "state x-dcp.elastic, or remove it")
+    if brakes.growth is not None and not 1 < brakes.growth < math.inf:
+        yield Problem(f"{at}.growth", f"{brakes.growth:g} times is no growth", "above 1, such as 2")
+    if brakes.blast_radius is not None and not 0 < brakes.blast_radius <= 1:
+        yield Problem(f"{at}.blast_radius", f"{brakes.blast_radius:g} is no share", "above 0 and up to 1, such as 0.2")
+    if not 0 < brakes.growth_within_s <= LONGEST_BRAKE_S:
+        yield Problem(f"{at}.growth_within", "must be above 0, and a day at most", "such as 1m")
+    for name, value_s in (("grow_cooldown", brakes.grow_cooldown_s), ("shrink_cooldown", brakes.shrink_cooldown_s)):
+        if not 0 <= value_s <= LONGEST_BRAKE_S:
+            yield Problem(f"{at}.{name}", "must be a day at most", "such as 5m")
 
 
 def _timetable_problems(service: ServiceSpec, entry: TimetableEntry, at: str) -> Iterator[Problem]:

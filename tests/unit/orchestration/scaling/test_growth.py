@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from scaling_builders import NOW, TIMING, application, by_name, sample, samples, service, view_of
 
-from dcp.orchestration.scaling.model import Direction, Policy, ScalingState, ServiceView
+from dcp.orchestration.scaling.model import BrakeMemory, Direction, Policy, ScalingState, ServiceView
 from dcp.orchestration.scaling.targets import decide_targets
 from dcp.orchestration.services.model import Capacity
 
@@ -34,7 +34,7 @@ def test_three_of_the_last_five_samples_have_to_agree(units: tuple[int | None, .
 def test_growth_is_sized_from_demand_in_one_decision() -> None:
     (decision,) = decide_targets(application(view_of(service(), samples(*[9000] * 5, arrived=1200))))
     assert (decision.target, decision.reason) == (24, "below-fatal")
-    assert decision.state == ScalingState(target=24, grown_at=NOW)
+    assert replace(decision.state, brakes=BrakeMemory()) == ScalingState(target=24, grown_at=NOW)
     assert decision.numbers["needed"] == 24
     assert decision.numbers["level"] == pytest.approx(0.178)
     assert "from 4 to 24 instances" in decision.words

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scaling_builders import NOW, TIMING, application, sample, service
 
 from dcp.orchestration.capacity.model import Sample
+from dcp.orchestration.scaling.brakes import REASONS as BRAKES
 from dcp.orchestration.scaling.model import (
     ApplicationView,
     Direction,
@@ -23,6 +24,7 @@ REASONS = frozenset(
     {
         *("steady", "metrics-missing", "not-elastic", "bounds-changed", "at-maximum"),
         *("below-fatal", "load-of-callers", "still-below-fatal", "coming", "catching-up"),
+        *BRAKES,
         *("above-safe", "release-step", "waits-for-dependants", "waits-for-dependencies"),
     }
 )

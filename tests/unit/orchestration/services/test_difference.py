@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dcp.hosts.model import Resources
+from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.difference import (
     _CONTAINER_PATHS,
@@ -52,6 +53,7 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "elastic": (Elastic(1, 5), Effect.IN_PLACE),
     "signals": ((Signal("queue", "sum(queue)", 10.0),), Effect.IN_PLACE),
     "timetable": ((TimetableEntry(1140, 1380, instances=9),), Effect.IN_PLACE),
+    "brakes": (Brakes(growth=2.0, grow_cooldown_s=30.0), Effect.IN_PLACE),
     "capacity": (Capacity(100, 50), Effect.IN_PLACE),
     "slow_threshold_ms": (500, Effect.IN_PLACE),
     "max_per_host": (1, Effect.REPLACE),
