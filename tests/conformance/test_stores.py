@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import pytest
 import stores_access
+import stores_capacity_tests
 import stores_costs
 import stores_edge
 import stores_events
@@ -43,6 +44,7 @@ SUBJECTS = (
     stores_edge,
     stores_warming,
     stores_surges,
+    stores_capacity_tests,
     stores_signals,
     stores_machines,
 )

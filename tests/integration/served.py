@@ -57,9 +57,9 @@ class Serve:
     def log(self) -> str:
         return self.state.with_name(f"log-{len(self.processes) - 1}").read_text()
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, limit_s: float = 60) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "DCP_STATE": str(self.state)}
-        return subprocess.run([*DCP, *words], env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run([*DCP, *words], env=environment, capture_output=True, text=True, timeout=limit_s)
 
     def ask(self, question: Callable[[Client], Any]) -> Any:
         with Client.found(self.state) as api:

@@ -122,6 +122,18 @@ class Client:
             raise Conflict(f"there are {len(known)} applications", hint=f"say which: {', '.join(known)}")
         return str(known[0])
 
+    def capacity(self) -> Json:
+        """Return what services carry, and the last capacity tests."""
+        return self._get("capacity")
+
+    def begin_capacity_test(self, body: Json) -> Json:
+        """Begin to measure a service on its live traffic."""
+        return self._call("POST", "capacity", json=body)
+
+    def cancel_capacity_test(self, test: str) -> Json:
+        """End a capacity test."""
+        return self._call("DELETE", f"capacity/{_part(test)}")
+
     def surges(self) -> Json:
         """Return planned surges that are neither over nor cancelled."""
         return self._get("surges")

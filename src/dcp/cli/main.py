@@ -27,6 +27,7 @@ VERBS = {
     "instances": ("dcp.cli.look:instances", "List instances."),
     "hosts": ("dcp.cli.hosts:app", "List hosts; add and remove machines; cordon, drain and take back single hosts."),
     "place": ("dcp.cli.place:place", "Let services have so many instances now, or show where they would stand."),
+    "capacity": ("dcp.cli.capacity:app", "Show what one instance of each service carries; measure it on live traffic."),
     "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": (

@@ -274,16 +274,25 @@ class SignalPart(Part):
     per_instance: Decimal
 
 
-class TimetablePart(Part):
-    """Hours at which a service needs more. `from` is a word of Python, so the field has a name of its own."""
+class HoursPart(Part):
+    """Hours of the week. `from` is a word of Python, so the field has a name of its own."""
 
     from_: Annotated[Clock, Field(alias="from")]
     until: Clock
     days: list[Annotated[str, one_of(*DAYS)]] = list(DAYS)
     timezone: TimeZone = "UTC"
+
+
+class TimetablePart(HoursPart):
     requests_per_s: Decimal = 0.0
     instances: Whole = 0
     lead: DurationS = 600.0
+
+
+class QuietHoursPart(HoursPart):
+    every: DurationS = 7 * 86400.0
+    window: DurationS = 60.0
+    instances: Whole = 3
 
 
 class BrakesPart(Part):
@@ -355,6 +364,7 @@ class Dcp(Part):
     timetable: Annotated[list[TimetablePart], _nothing_of(list)] = []
     brakes: Annotated[BrakesPart, _nothing_of(dict)] = BrakesPart()
     capacity: CapacityPart | None = None
+    quiet_hours: QuietHoursPart | None = None
     slow_threshold: DurationS | None = None
     health: HttpHealth | None = None
     placement: Annotated[PlacementPart, _nothing_of(dict)] = PlacementPart()

@@ -13,7 +13,18 @@ from dcp.compose.environment import Surroundings, environment_of
 from dcp.compose.findings import Findings
 from dcp.compose.health import health_of
 from dcp.compose.placement import named_resources, rules_of, wishes_of
-from dcp.compose.schema import BrakesPart, Dcp, Deploy, SecretSource, Service, TimetablePart, dependencies, pairs
+from dcp.compose.schema import (
+    BrakesPart,
+    Dcp,
+    Deploy,
+    HoursPart,
+    QuietHoursPart,
+    SecretSource,
+    Service,
+    TimetablePart,
+    dependencies,
+    pairs,
+)
 from dcp.compose.yaml_text import Path
 from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
@@ -30,6 +41,7 @@ from dcp.orchestration.services.model import (
     ServiceSpec,
     UpdatePolicy,
 )
+from dcp.orchestration.services.quiet_hours import QuietHours
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import DAYS, TimetableEntry
 from dcp.orchestration.services.validate import slow_threshold_hint
@@ -69,6 +81,7 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         timetable=tuple(_entry(part) for part in service.x_dcp.timetable),
         brakes=_brakes(service.x_dcp.brakes),
         capacity=_capacity(service.x_dcp, at, findings),
+        quiet_hours=_quiet_hours(hours) if (hours := service.x_dcp.quiet_hours) else None,
         slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
         max_per_host=service.deploy.placement.max_replicas_per_node or None,
         constraints=tuple(re.sub(r"\s*(==|!=)\s*", r"\1", c.strip()) for c in service.deploy.placement.constraints),
@@ -180,9 +193,17 @@ def _dependencies(service: Service) -> tuple[Dependency, ...]:
 
 
 def _entry(part: TimetablePart) -> TimetableEntry:
-    days = tuple(sorted({DAYS.index(day) for day in part.days}))
     load = (part.requests_per_s, part.instances)
-    return TimetableEntry(part.from_, part.until, days, part.timezone, *load, part.lead)
+    return TimetableEntry(part.from_, part.until, _days(part), part.timezone, *load, part.lead)
+
+
+def _quiet_hours(part: QuietHoursPart) -> QuietHours:
+    when = TimetableEntry(part.from_, part.until, _days(part), part.timezone, lead_s=0.0)
+    return QuietHours(when, part.every, part.window, part.instances)
+
+
+def _days(part: HoursPart) -> tuple[int, ...]:
+    return tuple(sorted({DAYS.index(day) for day in part.days}))
 
 
 def _capacity(part: Dcp, at: Path, findings: Findings) -> Capacity | None:

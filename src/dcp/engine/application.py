@@ -18,6 +18,7 @@ from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.kernel.errors import DriverError, NotFound
 from dcp.kernel.events import Event
+from dcp.orchestration.capacity.measured import with_measured
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
 from dcp.orchestration.scaling.plan import ApplicationPlan
@@ -27,6 +28,7 @@ from dcp.orchestration.services.difference import needs_replacement
 from dcp.orchestration.services.model import ApplicationSpec, Instance, RestartCondition, ServiceKey, ServiceSpec
 from dcp.store import (
     applications,
+    capacity_tests,
     costs,
     counters,
     events,
@@ -134,6 +136,7 @@ class ApplicationWorker:
 
         def forget(connection: Connection) -> None:
             applications.forget(connection, application.name)
+            capacity_tests.forget(connection, application.name)
             surges.forget(connection, application.name)
             events.append(connection, now, [gone])
 
@@ -208,6 +211,8 @@ def _load(
     application = applications.find(connection, name)
     if application is None:
         return None
+    measured = capacity_tests.measured(connection, name)
+    application = replace(application, spec=with_measured(application.spec, measured))
     now = context.clock.now()
     rows = {row.key.name: row for row in applications.service_rows(connection, name)}
     every = instances.live(connection)

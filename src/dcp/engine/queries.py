@@ -8,12 +8,13 @@ from sqlalchemy import Connection
 from dcp.hosts.cost.prices import price_now
 from dcp.kernel.errors import NotFound
 from dcp.orchestration.capacity.calls import CallEstimate, estimate_calls
+from dcp.orchestration.capacity.measured import with_measured
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.capacity.units import slow_ratio
 from dcp.orchestration.capacity.water_level import water_level
 from dcp.orchestration.services.model import Instance, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
-from dcp.store import applications, hosts, instances, samples
+from dcp.store import applications, capacity_tests, hosts, instances, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ def services(connection: Connection) -> tuple[ServiceSummary, ...]:
     for row in applications.service_rows(connection):
         if row.key.application not in specs:
             application = applications.find(connection, row.key.application)
-            specs[row.key.application] = {s.name: s for s in application.spec.services} if application else {}
+            measured = capacity_tests.measured(connection, row.key.application)
+            spec = with_measured(application.spec, measured) if application else None
+            specs[row.key.application] = {one.name: one for one in spec.services} if spec else {}
         own = [i for i in live if (i.application, i.service) == (row.key.application, row.key.name)]
         newest = samples.newest(connection, row.key, 1)
         sample = newest[-1][1] if newest else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from dcp.engine.capacity.run import CapacityTests, Seen
 from dcp.engine.context import Context, log
 from dcp.engine.health import HealthChecks
 from dcp.engine.resting import Resting
@@ -26,7 +27,7 @@ from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, d
 from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
 from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.gate import gate_open
-from dcp.orchestration.traffic.model import Endpoint
+from dcp.orchestration.traffic.model import DEFAULT_WEIGHT, Endpoint
 from dcp.store import applications, events, hosts, instances, published, warming
 from dcp.store.leases import Lease
 
@@ -61,6 +62,7 @@ class _Loaded:
     """Of every service of the application, for its instances' environment."""
     warm: frozenset[tuple[str, str]]
     """(host, image) that are there."""
+    capacity_test: Seen
 
     def state_of(self, host_id: str) -> HostState:
         return host.state if (host := self.hosts.get(host_id)) else HostState.RELEASED
@@ -79,11 +81,12 @@ class ServiceWorker:
         self._checks = HealthChecks(context, self.subject)
         self._acting: dict[str, asyncio.Task[None]] = {}
         self._start_failures: dict[str, int] = {}
-        self._taking: tuple[Instance, ...] = ()
+        self._taking: tuple[tuple[Instance, ...], Mapping[str, int]] = ((), {})
         self._acknowledged: tuple[Endpoint, ...] | None = None
         self._underlay = UnderlayAddresses(context)
         self._seen: dict[str, tuple[float, Observation | None]] = {}
         self._resting = Resting()
+        self._capacity_tests = CapacityTests(context, key)
         self._fresh_s = 0.0
         self.pause_s = 0.0
 
@@ -99,13 +102,14 @@ class ServiceWorker:
         self._rest(life, written, loaded)
         current = tuple(written.get(instance.id, instance) for instance in loaded.own)
         if self._key.name in loaded.listen_ports:
-            await self._tell_balancer(lease, tuple(written.get(one.id, one) for one in loaded.every))
+            weights = await self._capacity_tests.step(lease, loaded.capacity_test)
+            await self._tell_balancer(lease, tuple(written.get(one.id, one) for one in loaded.every), weights)
         written |= await self._note_serving(lease, current)
         await self._underlay.give(lease, self._on_underlay(current, loaded), loaded.hosts)
         self._act(lease, current, loaded, observations)
         if written:
             self._wake_others(written)
-        return self._next_look(current, bool(written))
+        return min(self._next_look(current, bool(written)), self._capacity_tests.next_look_s(loaded.capacity_test))
 
     async def close(self) -> None:
         """Cancel what is under way; whoever takes the lease next decides again."""
@@ -135,6 +139,7 @@ class ServiceWorker:
             published=self._published(connection, own),
             listen_ports={row.key.name: row.listen_port for row in rows},
             warm=self._warm(connection, own),
+            capacity_test=self._capacity_tests.load(connection, every, rows),
         )
 
     def _published(self, connection: Connection, own: tuple[Instance, ...]) -> frozenset[str]:
@@ -246,15 +251,24 @@ class ServiceWorker:
 
         return await self._context.write_under(lease, work)
 
-    async def _tell_balancer(self, lease: Lease, every: tuple[Instance, ...]) -> None:
+    async def _tell_balancer(self, lease: Lease, every: tuple[Instance, ...], weights: Mapping[str, int]) -> None:
         """Make the proxy's endpoints those that serve or drain. Returns when it has acknowledged them."""
         taking = tuple(one for one in every if one.state in (InstanceState.SERVING, InstanceState.DRAINING))
-        if taking == self._taking and self._acknowledged is not None:
+        if (taking, weights) == self._taking and self._acknowledged is not None:
             return
-        wanted = tuple(Endpoint(i.id, i.address, i.port, draining=i.state == InstanceState.DRAINING) for i in taking)
+        wanted = tuple(
+            Endpoint(
+                one.id,
+                one.address,
+                one.port,
+                draining=one.state == InstanceState.DRAINING,
+                weight=weights.get(one.id, DEFAULT_WEIGHT),
+            )
+            for one in taking
+        )
         if wanted != self._acknowledged:
             await self._context.balancer.set_endpoints(self._key, wanted, lease.token)
-        self._taking, self._acknowledged = taking, wanted
+        self._taking, self._acknowledged = (taking, weights), wanted
 
     async def _note_serving(self, lease: Lease, current: tuple[Instance, ...]) -> dict[str, Instance]:
         """Gates count an instance only once the proxy has acknowledged it."""

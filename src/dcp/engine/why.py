@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from dcp.engine.capacity.report import capacities
 from dcp.engine.images.why import why_image
 from dcp.hosts.model import Host
 from dcp.hosts.sharing import EVERYBODYS, Sharing
@@ -124,6 +125,7 @@ def _of_service(connection: Connection, row: applications.ServiceRow) -> Answer:
         lines.append(f"last decision: {row.decision.words}")
         lines += [f"held by {one.reason}: {one.words}" for one in row.decision.braked]
         lines += [f"{name} = {value}" for name, value in sorted(row.decision.numbers.items())]
+    lines += [one.words for one in capacities(connection, row.key)]
     if row.unplaced:
         lines += [f"{row.unplaced:,} fit nowhere: {words}" for words in _last_refusal(connection, f"service/{row.key}")]
     return _answer(connection, f"service/{row.key}", f"{row.key} has target {row.scaling.target}", lines)

@@ -195,6 +195,20 @@ surges = Table(
 )
 """Planned surges, as they were asked for."""
 
+capacity_tests = Table(
+    "capacity_tests",
+    metadata,
+    Column("id", NAME, primary_key=True),
+    Column("application", NAME, nullable=False),
+    Column("service", NAME, nullable=False),
+    Column("outcome", NAME, nullable=False),
+    Column("asked_at", SECONDS, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("capacity_tests_by_service", "application", "service", "asked_at"),
+)
+"""Capacity tests and what they found."""
+
 machines = Table(
     "machines",
     metadata,

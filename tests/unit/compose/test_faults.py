@@ -9,6 +9,7 @@ from dcp import compose
 from dcp.kernel.errors import InvalidInput
 
 # Keys of service `a`, and the paths below `services.a` that must be named, and no other.
+QUIET = 'x-dcp: {quiet_hours: {from: "03:00", until: "05:00", %s}}'
 BRAKES = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, brakes: {%s}}"
 TIMETABLE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, timetable: [%s]}"
 
@@ -147,6 +148,12 @@ FAULTS: list[tuple[str, list[str]]] = [
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, days: [monday]}', ["x-dcp.timetable.0.days.0"]),
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, timezone: Mars}', ["x-dcp.timetable.0.timezone"]),
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, lead: 9d}', ["x-dcp.timetable.0.lead"]),
+    (QUIET % "window: 2h", ["x-dcp.quiet_hours.window"]),
+    (QUIET % "every: 1s", ["x-dcp.quiet_hours.every"]),
+    (QUIET % "instances: 0", ["x-dcp.quiet_hours.instances"]),
+    (QUIET % "days: [monday]", ["x-dcp.quiet_hours.days.0"]),
+    (QUIET % "timezone: Mars", ["x-dcp.quiet_hours.timezone"]),
+    ('x-dcp: {quiet_hours: {until: "05:00"}}', ["x-dcp.quiet_hours.from"]),
     (BRAKES % "growth: 1", ["x-dcp.brakes.growth"]),
     (BRAKES % "growth: 2, growth_within: 0s", ["x-dcp.brakes.growth_within"]),
     (BRAKES % "blast_radius: 0", ["x-dcp.brakes.blast_radius"]),

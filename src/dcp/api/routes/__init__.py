@@ -2,6 +2,7 @@
 
 from dcp.api.routes import (
     applications,
+    capacity,
     cost,
     discovery,
     events,
@@ -28,6 +29,7 @@ ROUTERS = (
     events.router,
     plans.router,
     surges.router,
+    capacity.router,
     cost.router,
     registry.router,
     discovery.router,

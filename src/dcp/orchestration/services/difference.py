@@ -226,6 +226,14 @@ def _expected(entry: TimetableEntry) -> str:
     return f"{entry.instances} instances" if entry.instances else f"{entry.requests_per_s:g} requests/s"
 
 
+def _quiet_hours(service: ServiceSpec) -> Lines:
+    hours = service.quiet_hours
+    if hours is None:
+        return {}
+    words = f"{hours.when}: every {format_duration(hours.every_s)}, {hours.per_class} instances a type of host"
+    return {"x-dcp.quiet_hours": _Line(hours, words)}
+
+
 def _brakes(service: ServiceSpec) -> Lines:
     return _unlike(service.brakes, Brakes(), "x-dcp.brakes")
 
@@ -300,6 +308,7 @@ _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.IN_PLACE, _elastic),
     _Field(Effect.IN_PLACE, _signals),
     _Field(Effect.IN_PLACE, _timetable),
+    _Field(Effect.IN_PLACE, _quiet_hours),
     _Field(Effect.IN_PLACE, _brakes),
     _Field(Effect.IN_PLACE, _traffic),
     _Field(Effect.IN_PLACE, _dependencies),

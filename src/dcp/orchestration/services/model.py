@@ -7,6 +7,7 @@ from dcp.hosts.model import Resources
 from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
+from dcp.orchestration.services.quiet_hours import QuietHours
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.services.timetable import TimetableEntry
@@ -133,6 +134,8 @@ class ServiceSpec:
     """Hours at which more is known to be needed; floors under the target."""
     brakes: Brakes = Brakes()
     capacity: Capacity | None = None
+    quiet_hours: QuietHours | None = None
+    """When it may be measured without being asked for."""
     slow_threshold_ms: int = 1000
     """A request slower than this is slow. One of capacity.model.LATENCY_BOUNDS_MS."""
     max_per_host: int | None = None

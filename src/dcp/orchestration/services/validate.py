@@ -18,6 +18,7 @@ from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
 from dcp.orchestration.services.placement_problems import problems_of_placement
+from dcp.orchestration.services.quiet_hours import LONGEST_WINDOW_S, MOST_PER_CLASS, QuietHours
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import DAY_MINUTES, EVERY_DAY, TimetableEntry
 
@@ -93,6 +94,8 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
         yield from _signal_problems(service, one, f"{at}.x-dcp.signals.{one.name}")
     for number, entry in enumerate(service.timetable):
         yield from _timetable_problems(service, entry, f"{at}.x-dcp.timetable.{number}")
+    if service.quiet_hours is not None:
+        yield from _quiet_problems(service.quiet_hours, f"{at}.x-dcp.quiet_hours")
     yield from _brake_problems(service, f"{at}.x-dcp.brakes")
     if service.update.parallelism < 1:
         yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more", "such as 1")
@@ -126,6 +129,24 @@ def _brake_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
 def _timetable_problems(service: ServiceSpec, entry: TimetableEntry, at: str) -> Iterator[Problem]:
     if service.elastic is None or service.capacity is None:
         yield Problem(at, "needs x-dcp.elastic and x-dcp.capacity", "without them the service is not scaled")
+    yield from _hours_problems(entry, at)
+    if (entry.requests_per_s > 0) == (entry.instances > 0) or not math.isfinite(entry.requests_per_s):
+        yield Problem(at, "must state requests_per_s or instances, above 0", "one of the two")
+    if not 0 <= entry.lead_s <= LONGEST_LEAD_S:
+        yield Problem(f"{at}.lead", f"{entry.lead_s:g} s is no time to get ready in", "from 0 to 24 hours")
+
+
+def _quiet_problems(hours: QuietHours, at: str) -> Iterator[Problem]:
+    yield from _hours_problems(hours.when, at)
+    if not 0 < hours.window_s <= LONGEST_WINDOW_S:
+        yield Problem(f"{at}.window", "must be above 0, and an hour at most", "such as 60s")
+    if not hours.window_s <= hours.every_s < math.inf:
+        yield Problem(f"{at}.every", "is shorter than a step of a test", "such as 7d")
+    if not 1 <= hours.per_class <= MOST_PER_CLASS:
+        yield Problem(f"{at}.instances", f"{hours.per_class} is not from 1 to {MOST_PER_CLASS}", "such as 3")
+
+
+def _hours_problems(entry: TimetableEntry, at: str) -> Iterator[Problem]:
     if not entry.days or not set(entry.days) <= set(EVERY_DAY):
         yield Problem(f"{at}.days", "names no day of the week", "leave it out for every day")
     if not 0 <= entry.from_minute < DAY_MINUTES or not 0 <= entry.until_minute <= DAY_MINUTES:
@@ -134,10 +155,6 @@ def _timetable_problems(service: ServiceSpec, entry: TimetableEntry, at: str) ->
         yield Problem(f"{at}.until", "the hours are empty", "such as from 19:00 until 23:00")
     if entry.timezone not in available_timezones():
         yield Problem(f"{at}.timezone", f"{entry.timezone!r} is no time zone", "such as Asia/Shanghai")
-    if (entry.requests_per_s > 0) == (entry.instances > 0) or not math.isfinite(entry.requests_per_s):
-        yield Problem(at, "must state requests_per_s or instances, above 0", "one of the two")
-    if not 0 <= entry.lead_s <= LONGEST_LEAD_S:
-        yield Problem(f"{at}.lead", f"{entry.lead_s:g} s is no time to get ready in", "from 0 to 24 hours")
 
 
 def _elastic_problems(elastic: Elastic, replicas: int, at: str) -> Iterator[Problem]:

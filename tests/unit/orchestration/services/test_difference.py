@@ -31,6 +31,7 @@ from dcp.orchestration.services.model import (
     UpdatePolicy,
 )
 from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
+from dcp.orchestration.services.quiet_hours import QuietHours
 from dcp.orchestration.services.signals import Signal
 from dcp.orchestration.services.timetable import TimetableEntry
 from dcp.scheduling.model import Neighbour
@@ -55,6 +56,7 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "timetable": ((TimetableEntry(1140, 1380, instances=9),), Effect.IN_PLACE),
     "brakes": (Brakes(growth=2.0, grow_cooldown_s=30.0), Effect.IN_PLACE),
     "capacity": (Capacity(100, 50), Effect.IN_PLACE),
+    "quiet_hours": (QuietHours(TimetableEntry(180, 300)), Effect.IN_PLACE),
     "slow_threshold_ms": (500, Effect.IN_PLACE),
     "max_per_host": (1, Effect.REPLACE),
     "constraints": (("node.labels.zone==a",), Effect.REPLACE),

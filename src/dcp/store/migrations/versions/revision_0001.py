@@ -142,6 +142,17 @@ def _hosts() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_table(
+        "capacity_tests",
+        sa.Column("id", NAME, primary_key=True),
+        sa.Column("application", NAME, nullable=False),
+        sa.Column("service", NAME, nullable=False),
+        sa.Column("outcome", NAME, nullable=False),
+        sa.Column("asked_at", SECONDS, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+    )
+    op.create_index("capacity_tests_by_service", "capacity_tests", ["application", "service", "asked_at"])
+    op.create_table(
         "machines",
         sa.Column("address", NAME, primary_key=True),
         sa.Column("ssh_user", NAME, nullable=False),
