@@ -1,4 +1,4 @@
-"""Cases of capacity tests."""
+"""Cases of capacity tests and of calls that were learned."""
 
 from dataclasses import replace
 
@@ -7,9 +7,10 @@ from stores import Rig, case
 
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
+from dcp.orchestration.capacity.calls import CallEstimate, CallVerdict
 from dcp.orchestration.capacity.measuring import CapacityTest, Found, Outcome, Quiet, Subject
 from dcp.orchestration.services.model import Capacity, ServiceKey, ServiceSpec
-from dcp.store import capacity_tests
+from dcp.store import capacity_tests, learned_calls
 
 TEST = CapacityTest(
     id="capacity-1",
@@ -57,3 +58,16 @@ async def one_test_runs_and_the_newest_that_measured_counts(rig: Rig) -> None:
     assert await read(lambda connection: capacity_tests.newest(connection, 2)) == (TEST, other)
     await rig.database.write(lambda connection: capacity_tests.forget(connection, "shop"))
     assert await read(lambda connection: capacity_tests.newest(connection, 9)) == (other,)
+
+
+@case
+async def what_was_learned_is_replaced_as_a_whole_and_forgotten(rig: Rig) -> None:
+    sure = CallEstimate("feed", "user", None, 0.4, 0.375, 0.425, 60, CallVerdict.LEARNED)
+    unsure = CallEstimate("feed", "card", 0.5, None, None, None, 3, CallVerdict.UNSURE)
+    read, write = rig.database.read, rig.database.write
+    assert await read(lambda connection: learned_calls.find(connection, "shop")) == ()
+    for found in ((unsure,), (sure, unsure)):
+        await write(lambda connection, found=found: learned_calls.put(connection, "shop", 5.0, found))
+        assert await read(lambda connection: learned_calls.find(connection, "shop")) == found
+    await write(lambda connection: learned_calls.forget(connection, "shop"))
+    assert await read(lambda connection: learned_calls.find(connection, "shop")) == ()

@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dcp.engine.confirming import Confirmation
 from dcp.engine.cost.report import CostReport
-from dcp.engine.queries import HostSummary, ServiceSummary
+from dcp.engine.queries import HostSummary, PlannedCall, ServiceSummary
 from dcp.engine.why import Answer
 from dcp.hosts.cost.model import HOUR_MS, Amount, to_usd
 from dcp.hosts.cost.period import Question
 from dcp.kernel.events import Number
-from dcp.orchestration.capacity.calls import CallEstimate
 from dcp.orchestration.scaling.model import Policy
 from dcp.orchestration.scaling.plan import ApplicationPlan
 from dcp.orchestration.services.model import ApplicationSpec, Instance, ServiceSpec
@@ -52,7 +51,7 @@ class GraphShape(Shape):
     """The calls between the services of an application; callers in the order of the file."""
 
     application: str
-    calls: list[CallEstimate]
+    calls: list[PlannedCall]
 
 
 class FreezeBody(Shape):

@@ -39,11 +39,12 @@ def graph(
     if json:
         print_json(found)
         return
-    rows = table("CALLER", "CALLS", "DECLARED", "LEARNED", "BETWEEN", "WINDOWS", "", numbers=("DECLARED", "LEARNED"))
+    figures = ("DECLARED", "LEARNED", "PLANNED")
+    rows = table("CALLER", "CALLS", *figures, "BETWEEN", "WINDOWS", "", numbers=figures)
     for one in found["calls"]:
         between = "" if one["learned"] is None else f"{one['low']:.2f} to {one['high']:.2f}"
         verdict = Text(one["verdict"], style=STYLES[one["verdict"]])
-        numbers = (_figure(one["declared"]), _figure(one["learned"]))
+        numbers = tuple(_figure(one[name]) for name in ("declared", "learned", "planned"))
         rows.add_row(one["caller"], one["callee"], *numbers, between, str(one["windows"]), verdict)
     print_result(rows if found["calls"] else "no service calls another")
 

@@ -18,6 +18,7 @@ from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState, MirrorState
 from dcp.kernel.errors import DriverError, NotFound
 from dcp.kernel.events import Event
+from dcp.orchestration.capacity.calls import with_learned
 from dcp.orchestration.capacity.measured import with_measured
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.decide import ApplicationSnapshot, ServiceSnapshot, decide_application
@@ -34,6 +35,7 @@ from dcp.store import (
     events,
     hosts,
     instances,
+    learned_calls,
     refusals,
     samples,
     signals,
@@ -137,6 +139,7 @@ class ApplicationWorker:
         def forget(connection: Connection) -> None:
             applications.forget(connection, application.name)
             capacity_tests.forget(connection, application.name)
+            learned_calls.forget(connection, application.name)
             surges.forget(connection, application.name)
             events.append(connection, now, [gone])
 
@@ -212,7 +215,8 @@ def _load(
     if application is None:
         return None
     measured = capacity_tests.measured(connection, name)
-    application = replace(application, spec=with_measured(application.spec, measured))
+    learned = learned_calls.find(connection, name)
+    application = replace(application, spec=with_learned(with_measured(application.spec, measured), learned))
     now = context.clock.now()
     rows = {row.key.name: row for row in applications.service_rows(connection, name)}
     every = instances.live(connection)

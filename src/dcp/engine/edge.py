@@ -7,6 +7,7 @@ all services, because one reading of the proxy holds them all.
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
+from dcp.engine.learning import EVERY_WINDOWS, learn_calls
 from dcp.kernel.errors import DcpError, DriverError, Unavailable
 from dcp.kernel.events import Event
 from dcp.orchestration.capacity.model import Sample
@@ -28,6 +29,7 @@ class EdgeWorker:
         self._routes: tuple[Route, ...] | None = None
         self._next_sample_at: float | None = None
         self._last_counters: dict[ServiceKey, tuple[float, Traffic]] | None = None
+        self._sampled = 0
         self._trouble = ""
 
     async def step(self, lease: Lease) -> float:
@@ -85,7 +87,10 @@ class EdgeWorker:
         def work(connection: Connection) -> None:
             samples.add(connection, now, rows)
             samples.prune(connection, now - self._context.settings.keep_samples_s)
+            if self._sampled % EVERY_WINDOWS == 0:
+                learn_calls(connection, now)
 
+        self._sampled += 1
         await self._context.write_under(lease, work)
         self._last_counters |= {key: (now, found) for key, found in counters.items()}
         self._context.wakes.wake_kind("application")

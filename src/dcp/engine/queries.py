@@ -1,20 +1,20 @@
 """What people look at: one frozen view for each noun, read in one transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection
 
 from dcp.hosts.cost.prices import price_now
 from dcp.kernel.errors import NotFound
-from dcp.orchestration.capacity.calls import CallEstimate, estimate_calls
+from dcp.orchestration.capacity.calls import CallVerdict, estimate_calls, with_learned
 from dcp.orchestration.capacity.measured import with_measured
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.capacity.units import slow_ratio
 from dcp.orchestration.capacity.water_level import water_level
 from dcp.orchestration.services.model import Instance, ServiceSpec
 from dcp.orchestration.services.states import LEAVING, InstanceState
-from dcp.store import applications, capacity_tests, hosts, instances, samples
+from dcp.store import applications, capacity_tests, hosts, instances, learned_calls, samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,21 @@ class ServiceSummary:
     waiting: int | None
     reason: str
     words: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """What the rates say now of one edge of the graph, and what plans count on: calls per request. None: not known."""
+
+    caller: str
+    callee: str
+    declared: float | None
+    learned: float | None
+    low: float | None
+    high: float | None
+    windows: int
+    verdict: CallVerdict
+    planned: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +72,15 @@ class HostSummary:
     since: float
 
 
-def call_graph(connection: Connection, name: str) -> tuple[CallEstimate, ...]:
-    """Return who calls whom in an application: as declared, and as its rates say. Raises NotFound."""
+def call_graph(connection: Connection, name: str) -> tuple[PlannedCall, ...]:
+    """Return who calls whom in an application: as declared, as its rates say, as plans count. Raises NotFound."""
     application = applications.find(connection, name)
     if application is None:
         raise NotFound(f"there is no application {name}", hint="see `dcp status`")
-    return estimate_calls(application.spec, samples.windows(connection, name))
+    counted = with_learned(application.spec, learned_calls.find(connection, name))
+    planned = {(one.name, call.service): call.per_request for one in counted.services for call in one.calls}
+    estimates = estimate_calls(application.spec, samples.windows(connection, name))
+    return tuple(PlannedCall(**asdict(one), planned=planned.get((one.caller, one.callee))) for one in estimates)
 
 
 def services(connection: Connection) -> tuple[ServiceSummary, ...]:

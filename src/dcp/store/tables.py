@@ -195,6 +195,15 @@ surges = Table(
 )
 """Planned surges, as they were asked for."""
 
+learned_calls = Table(
+    "learned_calls",
+    metadata,
+    Column("application", NAME, primary_key=True),
+    Column("at", SECONDS, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""Who calls whom how often, as the rates of an application say."""
+
 capacity_tests = Table(
     "capacity_tests",
     metadata,

@@ -4,25 +4,32 @@ Pure. What arrives at a service is, window by window, the sum of what its caller
 request, plus what comes from outside where it has a published port. Least squares over the windows gives the factors;
 a caller whose factor would be negative is left out and the rest is solved again. The interval holds the factor with
 about 95%; where load never varied, or callers rise and fall together, it is wide, and nothing is claimed.
+
+Plans count on what was learned where nothing was declared, and where it is more than was declared. What is less only a
+person takes over: a plan that is too large costs money, one that is too small costs requests.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcp.orchestration.capacity.model import Sample
-from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
+from dcp.orchestration.services.model import ApplicationSpec, Call, ServiceSpec
 
 Numbers = NDArray[np.float64]
 LEAST_WINDOWS = 12
 """Fewer windows with load say nothing."""
+MOST_FAILED = 0.01
+"""A window in which a larger share failed says nothing: what fails is called for and not answered, or called again."""
 TWO_SIGMA = 2.0
 SURE_WITHIN = 0.25
 """An interval wider than this share of the factor, each way, is no knowledge."""
+LEAST_FACTOR = 0.01
+"""A learned factor below it is noise."""
 DRIFT_ABOVE = 0.1
 """A declared figure that is off by less is right, however narrow the interval."""
 
@@ -50,6 +57,15 @@ class CallEstimate:
     windows: int
     verdict: CallVerdict
 
+    @property
+    def planned(self) -> float | None:
+        """Return what plans count on; None: that no call is made."""
+        if self.verdict is CallVerdict.LEARNED and self.learned is not None:
+            return self.learned if self.learned >= LEAST_FACTOR else None
+        if self.verdict is CallVerdict.DRIFTED and self.learned is not None and self.declared is not None:
+            return max(self.declared, self.learned)
+        return self.declared
+
 
 def estimate_calls(spec: ApplicationSpec, windows: Sequence[Mapping[str, Sample | None]]) -> tuple[CallEstimate, ...]:
     """Return an estimate for every edge that `calls` or `depends_on` names, callers in the order of `spec`.
@@ -69,6 +85,44 @@ def estimate_calls(spec: ApplicationSpec, windows: Sequence[Mapping[str, Sample 
     return tuple(found[edge] for edge in sorted(found, key=lambda edge: (order[edge[0]], order[edge[1]])))
 
 
+def merge(known: Sequence[CallEstimate], found: Sequence[CallEstimate]) -> tuple[CallEstimate, ...]:
+    """Return `found`, with what was known where that is still good: nothing sure came, or hardly another figure.
+
+    So plans do not move with the noise of estimates, and a quiet night forgets nothing.
+    """
+    before = {(one.caller, one.callee): one for one in known}
+    return tuple(_newer(before.get((one.caller, one.callee)), one) for one in found)
+
+
+def _newer(before: CallEstimate | None, after: CallEstimate) -> CallEstimate:
+    if before is None or before.learned is None or before.declared != after.declared:
+        return after
+    if after.learned is None or abs(after.learned - before.learned) <= DRIFT_ABOVE * before.learned:
+        return before
+    return after
+
+
+def with_learned(spec: ApplicationSpec, estimates: Sequence[CallEstimate]) -> ApplicationSpec:
+    """Return `spec` with the calls that plans count on."""
+    if not estimates:
+        return spec
+    planned = {(one.caller, one.callee): one for one in estimates}
+    services = tuple(replace(one, calls=_planned(one, planned)) for one in spec.services)
+    return spec if services == spec.services else replace(spec, services=services)
+
+
+def _planned(service: ServiceSpec, estimates: Mapping[tuple[str, str], CallEstimate]) -> tuple[Call, ...]:
+    declared = {call.service: call.per_request for call in service.calls}
+    found = []
+    for callee in (*declared, *(name for name in service.dependencies() if name not in declared)):
+        estimate = estimates.get((service.name, callee))
+        fits = estimate is not None and estimate.declared == declared.get(callee)
+        factor = estimate.planned if estimate is not None and fits else declared.get(callee)
+        if factor is not None:
+            found.append(Call(callee, factor))
+    return tuple(found)
+
+
 def _fit(
     callee: ServiceSpec, callers: list[str], windows: Sequence[Mapping[str, Sample | None]]
 ) -> list[tuple[float, float, int]]:
@@ -85,10 +139,12 @@ def _fit(
 
 
 def _row(callee: str, callers: list[str], window: Mapping[str, Sample | None]) -> list[float] | None:
-    """Return requests/s that arrived at the callee, then those that each caller answered; None if any is missing."""
+    """Return requests/s that arrived at the callee, then those that each caller answered; None: it says nothing."""
     there = [window.get(name) for name in (callee, *callers)]
     samples = [one for one in there if one is not None]
     if len(samples) < len(there) or not any(one.answered for one in samples[1:]):
+        return None
+    if any(one.failed > MOST_FAILED * one.arrived for one in samples):
         return None
     return [samples[0].arrived / samples[0].window_s, *(one.answered / one.window_s for one in samples[1:])]
 

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dcp.hosts.model import Resources
-from dcp.orchestration.capacity.calls import CallEstimate, CallVerdict, estimate_calls
+from dcp.orchestration.capacity.calls import CallEstimate, CallVerdict, estimate_calls, merge, with_learned
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS, Sample
 from dcp.orchestration.services.model import ApplicationSpec, Call, Dependency, ServiceSpec
 
@@ -114,3 +115,59 @@ def test_estimates_are_near_the_truth_or_unsure(first: float, second: float, see
         seen.append({"feed": sample(feed), "app": sample(app), "user": sample(first * feed + second * app)})
     for one, truth in zip(estimate_calls(SHOP, seen), (first, second), strict=True):
         assert one.learned is None or one.learned == pytest.approx(truth, rel=0.15, abs=0.02)
+
+
+def estimate(declared: float | None, learned: float | None, verdict: CallVerdict) -> CallEstimate:
+    return CallEstimate("feed", "user", declared, learned, learned, learned, 60, verdict)
+
+
+@pytest.mark.parametrize(
+    ("declared", "learned", "verdict", "planned"),
+    [
+        (0.4, 0.41, CallVerdict.AGREES, 0.4),
+        (0.4, 0.9, CallVerdict.DRIFTED, 0.9),
+        (0.4, 0.2, CallVerdict.DRIFTED, 0.4),
+        (0.4, 0.0, CallVerdict.UNSEEN, 0.4),
+        (0.4, None, CallVerdict.UNSURE, 0.4),
+        (None, 1.5, CallVerdict.LEARNED, 1.5),
+        (None, 0.001, CallVerdict.LEARNED, None),
+        (None, None, CallVerdict.UNSURE, None),
+    ],
+)
+def test_plans_count_on_the_learned_figure_where_it_is_more_or_the_only_one(declared, learned, verdict, planned):
+    known = estimate(declared, learned, verdict)
+    assert known.planned == planned
+    feed = service("feed", {"user": declared} if declared else {}, needs=("user",))
+    spec = ApplicationSpec("shop", (feed, service("user")))
+    calls = {call.service: call.per_request for call in with_learned(spec, (known,)).service("feed").calls}
+    assert calls == ({} if planned is None else {"user": planned})
+
+
+def test_what_was_learned_of_another_declaration_counts_no_more():
+    spec = ApplicationSpec("shop", (service("feed", {"user": 0.5}), service("user")))
+    assert with_learned(spec, (estimate(0.4, 0.9, CallVerdict.DRIFTED),)) == spec
+    assert with_learned(spec, ()) is spec
+
+
+def test_a_figure_stays_until_another_one_is_surely_different():
+    known = estimate(0.4, 0.9, CallVerdict.DRIFTED)
+    for after, kept in (
+        (estimate(0.4, None, CallVerdict.UNSURE), known),
+        (estimate(0.4, 0.95, CallVerdict.DRIFTED), known),
+        (estimate(0.4, 1.2, CallVerdict.DRIFTED), None),
+        (estimate(0.8, None, CallVerdict.UNSURE), None),
+    ):
+        assert merge((known,), (after,)) == (kept or after,)
+    assert merge((known,), ()) == ()
+
+
+def test_windows_with_failures_teach_nothing():
+    good = windows(60, {("feed", "user"): 0.4}, ("feed",))
+    storm = [
+        {"feed": replace(one["feed"], answered=1, failed=one["feed"].arrived - 1), "user": one["feed"]} for one in good
+    ]
+    spec = ApplicationSpec("shop", (FEED, service("user")))
+    (calm,) = estimate_calls(spec, good)
+    assert estimate_calls(spec, good + storm) == (calm,)
+    (only_storm,) = estimate_calls(spec, storm)
+    assert (only_storm.verdict, only_storm.windows) == (CallVerdict.UNSURE, 0)

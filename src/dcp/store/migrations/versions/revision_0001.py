@@ -142,6 +142,12 @@ def _hosts() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_table(
+        "learned_calls",
+        sa.Column("application", NAME, primary_key=True),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_table(
         "capacity_tests",
         sa.Column("id", NAME, primary_key=True),
         sa.Column("application", NAME, nullable=False),
