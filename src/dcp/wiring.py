@@ -48,6 +48,7 @@ DRIVERS = {
     "balancer/haproxy": "dcp.drivers.balancers.haproxy",
     "registry/distribution": "dcp.drivers.registries.distribution",
     "registry/harbor": "dcp.drivers.registries.harbor",
+    "features/http": "dcp.drivers.features.http",
     "metrics/prometheus": "dcp.drivers.metrics.prometheus",
     "runtime/docker": "dcp.drivers.runtimes.docker",
     "runtime/process": "dcp.drivers.runtimes.process",
@@ -115,6 +116,7 @@ def wire(settings: Settings, state: Path, database: Database, clock: Clock, cont
         images=make_image_sites(settings.registry, clock, token_server),
         warming=make_warming(settings, token_server),
         metrics=make_metrics(settings.metrics),
+        features=load("features/http").HttpFeatureSwitches(),
         initialiser=initialiser,
         initialise_limits=settings.initialise_limits,
         adding=adding,
@@ -127,7 +129,8 @@ async def unwire(context: Context) -> None:
     runtimes = context.runtimes.runtime if isinstance(context.runtimes, OneRuntime) else context.runtimes
     registries = context.images.registries.values() if context.images else ()
     mirrors = (context.warming.control,) if context.warming else ()
-    for driver in (runtimes, context.balancer, *context.sources, *registries, *mirrors, context.metrics):
+    others = (*registries, *mirrors, context.metrics, context.features)
+    for driver in (runtimes, context.balancer, *context.sources, *others):
         if isinstance(driver, Closable):
             await driver.aclose()
     context.database.close()

@@ -305,6 +305,13 @@ class BrakesPart(Part):
     watchdog: Flag = True
 
 
+class DegradePart(Part):
+    features: list[str]
+    path: str
+    after: DurationS = 60.0
+    every: DurationS = 60.0
+
+
 class CapacityPart(Part):
     units_per_s: Decimal
     requests_per_s: Decimal
@@ -363,6 +370,7 @@ class Dcp(Part):
     signals: Annotated[dict[str, SignalPart], _nothing_of(dict)] = {}
     timetable: Annotated[list[TimetablePart], _nothing_of(list)] = []
     brakes: Annotated[BrakesPart, _nothing_of(dict)] = BrakesPart()
+    degrade: DegradePart | None = None
     capacity: CapacityPart | None = None
     quiet_hours: QuietHoursPart | None = None
     slow_threshold: DurationS | None = None

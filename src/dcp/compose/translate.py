@@ -16,6 +16,7 @@ from dcp.compose.placement import named_resources, rules_of, wishes_of
 from dcp.compose.schema import (
     BrakesPart,
     Dcp,
+    DegradePart,
     Deploy,
     HoursPart,
     QuietHoursPart,
@@ -30,6 +31,7 @@ from dcp.hosts.model import Resources
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.brakes import Brakes
+from dcp.orchestration.services.degrade import Degrade
 from dcp.orchestration.services.model import (
     Call,
     Capacity,
@@ -80,6 +82,7 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         signals=tuple(Signal(one, part.query, part.per_instance) for one, part in service.x_dcp.signals.items()),
         timetable=tuple(_entry(part) for part in service.x_dcp.timetable),
         brakes=_brakes(service.x_dcp.brakes),
+        degrade=_degrade(part) if (part := service.x_dcp.degrade) else None,
         capacity=_capacity(service.x_dcp, at, findings),
         quiet_hours=_quiet_hours(hours) if (hours := service.x_dcp.quiet_hours) else None,
         slow_threshold_ms=_slow_threshold_ms(service.x_dcp, at, findings),
@@ -112,6 +115,10 @@ def _brakes(part: BrakesPart) -> Brakes:
         shrink_cooldown_s=part.shrink_cooldown,
         watchdog=part.watchdog,
     )
+
+
+def _degrade(part: DegradePart) -> Degrade:
+    return Degrade(tuple(part.features), part.path, part.after, part.every)
 
 
 def _counts(service: Service, at: Path, findings: Findings) -> tuple[int, Elastic | None]:

@@ -20,7 +20,7 @@ from dcp.hosts.initialising import InitialiseLimits
 from dcp.hosts.ports import HostSource, Initialiser
 from dcp.kernel.clock import Clock
 from dcp.orchestration.capacity.ports import Metrics
-from dcp.orchestration.services.ports import Runtimes
+from dcp.orchestration.services.ports import FeatureSwitches, Runtimes
 from dcp.orchestration.traffic.ports import Balancer
 from dcp.store import leases
 from dcp.store.database import Database
@@ -50,6 +50,8 @@ class Context:
     """None where instances have no images: nothing waits for any."""
     metrics: Metrics | None = None
     """None: no metrics server is configured, and no service may have signals."""
+    features: FeatureSwitches | None = None
+    """None: nobody tells instances what is off: in simulation."""
     initialiser: Initialiser | None = None
     """None where no source has bare hosts."""
     initialise_limits: InitialiseLimits = InitialiseLimits()

@@ -180,6 +180,11 @@ def _target_events(part: _Part) -> list[Event]:
     found: list[Event] = []
     for decision in part.plan.targets if part.rows else ():
         row = part.rows[decision.service]
+        off_before, off = row.scaling.switches.off, decision.state.switches.off
+        if off != off_before:
+            reason = "feature-off" if off > off_before else "feature-on"
+            numbers = {"features_off": off}
+            found.append(Event(f"service/{row.key}", reason, decision.words, str(off_before), str(off), numbers))
         changed = row.scaling.target != decision.target
         if changed or row.decision is None or row.decision.reason != decision.reason:
             found.append(

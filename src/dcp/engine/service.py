@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from dcp.engine.capacity.run import CapacityTests, Seen
 from dcp.engine.context import Context, log
+from dcp.engine.features import Features, Switches
 from dcp.engine.health import HealthChecks
 from dcp.engine.resting import Resting
 from dcp.engine.underlay import UnderlayAddresses
@@ -22,6 +23,7 @@ from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState
 from dcp.kernel.errors import DriverError, LeaseLost, Rejected, Stale, Unreachable
 from dcp.kernel.events import Event
+from dcp.orchestration.scaling.switches import features_off
 from dcp.orchestration.services.container import NetworkMode
 from dcp.orchestration.services.decide import InstanceView, ServiceLife, Step, decide_service
 from dcp.orchestration.services.model import Instance, Observation, ServiceKey, ServiceSpec, StartOrder
@@ -29,6 +31,7 @@ from dcp.orchestration.services.states import ENDED, InstanceState
 from dcp.orchestration.traffic.gate import gate_open
 from dcp.orchestration.traffic.model import DEFAULT_WEIGHT, Endpoint
 from dcp.store import applications, events, hosts, instances, published, warming
+from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
 START_TRIES = 5
@@ -63,6 +66,7 @@ class _Loaded:
     warm: frozenset[tuple[str, str]]
     """(host, image) that are there."""
     capacity_test: Seen
+    switches: Switches | None
 
     def state_of(self, host_id: str) -> HostState:
         return host.state if (host := self.hosts.get(host_id)) else HostState.RELEASED
@@ -87,6 +91,7 @@ class ServiceWorker:
         self._seen: dict[str, tuple[float, Observation | None]] = {}
         self._resting = Resting()
         self._capacity_tests = CapacityTests(context, key)
+        self._features = Features(context, self.subject)
         self._fresh_s = 0.0
         self.pause_s = 0.0
 
@@ -106,6 +111,7 @@ class ServiceWorker:
             await self._tell_balancer(lease, tuple(written.get(one.id, one) for one in loaded.every), weights)
         written |= await self._note_serving(lease, current)
         await self._underlay.give(lease, self._on_underlay(current, loaded), loaded.hosts)
+        self._features.tell((written.get(one.id, one) for one in loaded.every), loaded.switches)
         self._act(lease, current, loaded, observations)
         if written:
             self._wake_others(written)
@@ -114,6 +120,7 @@ class ServiceWorker:
     async def close(self) -> None:
         """Cancel what is under way; whoever takes the lease next decides again."""
         await self._checks.close()
+        await self._features.close()
         for task in self._acting.values():
             task.cancel()
         await asyncio.gather(*self._acting.values(), return_exceptions=True)
@@ -128,6 +135,7 @@ class ServiceWorker:
             for revision in sorted({instance.spec_revision for instance in own})
         }
         rows = applications.service_rows(connection, self._key.application)
+        application = applications.find(connection, self._key.application)
         return _Loaded(
             every=every,
             own=own,
@@ -139,8 +147,17 @@ class ServiceWorker:
             published=self._published(connection, own),
             listen_ports={row.key.name: row.listen_port for row in rows},
             warm=self._warm(connection, own),
-            capacity_test=self._capacity_tests.load(connection, every, rows),
+            capacity_test=self._capacity_tests.load(connection, application, every, rows),
+            switches=self._switches(application, rows),
         )
+
+    def _switches(self, application: Application | None, rows: tuple[ServiceRow, ...]) -> Switches | None:
+        """Return what its instances are to be told of their features; None: nothing."""
+        spec = application.spec.find(self._key.name) if application else None
+        state = next((row.scaling for row in rows if row.key == self._key), None)
+        if spec is None or spec.degrade is None or state is None:
+            return None
+        return Switches(spec.degrade.path, features_off(spec, state))
 
     def _published(self, connection: Connection, own: tuple[Instance, ...]) -> frozenset[str]:
         """Return those that clients send requests to by themselves: after a cut perhaps any of them, for a while."""

@@ -13,6 +13,7 @@ from dcp.images.warming.model import as_pulled
 from dcp.images.warming.states import HostImageState
 from dcp.kernel.errors import Conflict, NotFound
 from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.orchestration.scaling.switches import features_off
 from dcp.orchestration.services.model import Instance
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.gate import gate_open
@@ -126,6 +127,10 @@ def _of_service(connection: Connection, row: applications.ServiceRow) -> Answer:
         lines += [f"held by {one.reason}: {one.words}" for one in row.decision.braked]
         lines += [f"{name} = {value}" for name, value in sorted(row.decision.numbers.items())]
     lines += [one.words for one in capacities(connection, row.key)]
+    application = applications.find(connection, row.key.application)
+    spec = application.spec.find(row.key.name) if application else None
+    if spec is not None and (off := features_off(spec, row.scaling)):
+        lines.append(f"features off: {', '.join(off)}")
     if row.unplaced:
         lines += [f"{row.unplaced:,} fit nowhere: {words}" for words in _last_refusal(connection, f"service/{row.key}")]
     return _answer(connection, f"service/{row.key}", f"{row.key} has target {row.scaling.target}", lines)

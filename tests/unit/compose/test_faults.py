@@ -10,6 +10,7 @@ from dcp.kernel.errors import InvalidInput
 
 # Keys of service `a`, and the paths below `services.a` that must be named, and no other.
 QUIET = 'x-dcp: {quiet_hours: {from: "03:00", until: "05:00", %s}}'
+DEGRADE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, degrade: {%s}}"
 BRAKES = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, brakes: {%s}}"
 TIMETABLE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, timetable: [%s]}"
 
@@ -148,6 +149,14 @@ FAULTS: list[tuple[str, list[str]]] = [
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, days: [monday]}', ["x-dcp.timetable.0.days.0"]),
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, timezone: Mars}', ["x-dcp.timetable.0.timezone"]),
     (TIMETABLE % '{from: "19:00", until: "20:00", instances: 3, lead: 9d}', ["x-dcp.timetable.0.lead"]),
+    (DEGRADE % "features: [], path: /off", ["x-dcp.degrade.features"]),
+    (DEGRADE % "features: [a, a], path: /off", ["x-dcp.degrade.features"]),
+    (DEGRADE % 'features: ["a b"], path: /off', ["x-dcp.degrade.features"]),
+    (DEGRADE % "features: [a], path: off", ["x-dcp.degrade.path"]),
+    (DEGRADE % "features: [a]", ["x-dcp.degrade.path"]),
+    (DEGRADE % "features: [a], path: /off, after: 2d", ["x-dcp.degrade.after"]),
+    (DEGRADE % "features: [a], path: /off, every: 25h", ["x-dcp.degrade.every"]),
+    ("x-dcp: {degrade: {features: [a], path: /off}}", ["x-dcp.degrade"]),
     (QUIET % "window: 2h", ["x-dcp.quiet_hours.window"]),
     (QUIET % "every: 1s", ["x-dcp.quiet_hours.every"]),
     (QUIET % "instances: 0", ["x-dcp.quiet_hours.instances"]),

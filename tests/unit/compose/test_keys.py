@@ -58,6 +58,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "x-dcp.signals.*.": schema.SignalPart,
     "x-dcp.timetable.*.": schema.TimetablePart,
     "x-dcp.quiet_hours.": schema.QuietHoursPart,
+    "x-dcp.degrade.": schema.DegradePart,
     "x-dcp.brakes.": schema.BrakesPart,
     "x-dcp.placement.": schema.PlacementPart,
     "x-dcp.placement.beside.*.": schema.NeighbourPart,

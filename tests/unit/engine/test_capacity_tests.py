@@ -109,7 +109,8 @@ class World:
 
 
 def _rows(connection: Connection):
-    return instances.live(connection, "shop", "feed"), applications.service_rows(connection, "shop")
+    live = instances.live(connection, "shop", "feed")
+    return applications.find(connection, "shop"), live, applications.service_rows(connection, "shop")
 
 
 @pytest.fixture

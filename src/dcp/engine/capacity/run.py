@@ -23,8 +23,8 @@ from dcp.orchestration.services.model import Instance, ServiceKey, ServiceSpec
 from dcp.orchestration.services.quiet_hours import QuietHours
 from dcp.orchestration.services.states import InstanceState
 from dcp.orchestration.traffic.model import Traffic
-from dcp.store import applications, capacity_tests, events
-from dcp.store.applications import ServiceRow
+from dcp.store import capacity_tests, events
+from dcp.store.applications import Application, ServiceRow
 from dcp.store.leases import Lease
 
 TRY_EVERY_S = 60.0
@@ -54,12 +54,19 @@ class CapacityTests:
         """The counters when the present weights were decided; the balancer has them a moment later."""
         self._try_at = 0.0
 
-    def load(self, connection: Connection, live: tuple[Instance, ...], rows: tuple[ServiceRow, ...]) -> Seen:
+    def load(
+        self,
+        connection: Connection,
+        application: Application | None,
+        live: tuple[Instance, ...],
+        rows: tuple[ServiceRow, ...],
+    ) -> Seen:
         """Read what a step needs."""
         test = capacity_tests.running_of(connection, self._key)
         if test is not None:
-            return Seen(test, _trouble(connection, test, live, rows))
-        return Seen(due=_due(connection, self._key, self._context.clock.now()))
+            return Seen(test, _trouble(application, test, live, rows))
+        spec = application.spec.find(self._key.name) if application else None
+        return Seen(due=_due(connection, self._key, spec, self._context.clock.now()))
 
     async def step(self, lease: Lease, seen: Seen) -> Mapping[str, int]:
         """Take one look and write what follows; return what each instance weighs now. {}: all weigh alike."""
@@ -151,10 +158,9 @@ def _told(before: CapacityTest, after: CapacityTest) -> tuple[Event, ...]:
 
 
 def _trouble(
-    connection: Connection, test: CapacityTest, live: tuple[Instance, ...], rows: tuple[ServiceRow, ...]
+    application: Application | None, test: CapacityTest, live: tuple[Instance, ...], rows: tuple[ServiceRow, ...]
 ) -> tuple[str, str] | None:
     """Return why the test must not go on: somebody else changes what it measures, or a dependency has no room."""
-    application = applications.find(connection, test.application)
     if application is None or application.removing:
         return "removing", f"{test.application} is being removed"
     if application.frozen:
@@ -198,10 +204,8 @@ def _no_room(spec: ServiceSpec, row: ServiceRow | None) -> str:
     return "is growing" if decision.direction is Direction.GROW else ""
 
 
-def _due(connection: Connection, key: ServiceKey, now: float) -> QuietHours | None:
+def _due(connection: Connection, key: ServiceKey, spec: ServiceSpec | None, now: float) -> QuietHours | None:
     """Return the quiet hours of a service that is to be measured now."""
-    application = applications.find(connection, key.application)
-    spec = next((one for one in application.spec.services if one.name == key.name), None) if application else None
     hours = spec.quiet_hours if spec else None
     if hours is None or not hours.when.is_due(now):
         return None

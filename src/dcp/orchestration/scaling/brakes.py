@@ -25,7 +25,8 @@ from dcp.orchestration.scaling.verdict import count_of, span_of
 from dcp.orchestration.services.brakes import ROUNDING, Brakes
 
 GROWTH, COOLDOWN, BLAST_RADIUS, CONFIRM = "brake-growth", "brake-cooldown", "brake-blast-radius", "brake-confirm"
-REASONS = frozenset({GROWTH, COOLDOWN, BLAST_RADIUS, CONFIRM, watchdog.NO_EFFECT, watchdog.TO_AND_FRO})
+DEGRADED = "brake-degraded"
+REASONS = frozenset({GROWTH, COOLDOWN, BLAST_RADIUS, CONFIRM, DEGRADED, watchdog.NO_EFFECT, watchdog.TO_AND_FRO})
 PARTS = 16
 """Changes within this part of the window of growth are remembered as one, the later time and the lower target."""
 
@@ -83,6 +84,9 @@ def _on_giving_back(reading: Reading, memory: BrakeMemory, timing: Timing, now: 
     left_s = max(memory.grown_at, memory.shrunk_at) + brakes.shrink_cooldown_s - now
     if left_s > 0:
         yield target, _cooling(left_s, brakes.shrink_cooldown_s, "changed")
+    off = reading.view.state.switches.off
+    if off:
+        yield target, Braked(DEGRADED, f"{off} of its features are off", {"features_off": off})
     if brakes.watchdog and (held := watchdog.to_and_fro(memory, timing, now)):
         yield target, held
 

@@ -83,6 +83,18 @@ class BrakeMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchMemory:
+    """How many of a service's features are off, in their order. Times are seconds since the epoch."""
+
+    off: int = 0
+    changed_at: float = 0.0
+    short_since: float | None = None
+    """Since when it is too small."""
+    roomy_since: float | None = None
+    """Since when it has room enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingState:
     """What scaling remembers of one service between decisions."""
 
@@ -96,6 +108,7 @@ class ScalingState:
     """Steps of `Timing.release_shares` taken in the present shrink."""
     released_at: float = 0.0
     brakes: BrakeMemory = BrakeMemory()
+    switches: SwitchMemory = SwitchMemory()
 
 
 @dataclass(frozen=True, slots=True)

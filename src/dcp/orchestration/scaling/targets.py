@@ -10,6 +10,7 @@ from dcp.orchestration.scaling.model import ApplicationView, Braked, Direction, 
 from dcp.orchestration.scaling.reading import Reading, arriving_requests_per_s
 from dcp.orchestration.scaling.shrink import decide_shrink
 from dcp.orchestration.scaling.situation import Situation, elastic_of, measure
+from dcp.orchestration.scaling.switches import switch
 from dcp.orchestration.scaling.verdict import Verdict, count_of, lowest_level, without_release
 
 BY_APPLY = frozenset({"not-elastic", "bounds-changed"})
@@ -64,7 +65,8 @@ def _decision(situation: Situation, reading: Reading, growth: Mapping[str, Verdi
         numbers={**_numbers(situation, reading), **verdict.numbers},
         state=verdict.state,
     )
-    return brake(decision, reading, situation.timing, situation.view.now, BY_APPLY)
+    decision = brake(decision, reading, situation.timing, situation.view.now, BY_APPLY)
+    return switch(decision, reading, situation.view.now)
 
 
 def _not_elastic(reading: Reading) -> Verdict:

@@ -238,6 +238,14 @@ def _brakes(service: ServiceSpec) -> Lines:
     return _unlike(service.brakes, Brakes(), "x-dcp.brakes")
 
 
+def _degrade(service: ServiceSpec) -> Lines:
+    part = service.degrade
+    if part is None:
+        return {}
+    words = f"{', '.join(part.features)} by PUT {part.path}, after {format_duration(part.after_s)}"
+    return {"x-dcp.degrade": _Line(part, words)}
+
+
 def _dependencies(service: ServiceSpec) -> Lines:
     return {f"depends_on.{d.service}": _Line(d.condition, d.condition.value) for d in service.depends_on}
 
@@ -310,6 +318,7 @@ _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.IN_PLACE, _timetable),
     _Field(Effect.IN_PLACE, _quiet_hours),
     _Field(Effect.IN_PLACE, _brakes),
+    _Field(Effect.IN_PLACE, _degrade),
     _Field(Effect.IN_PLACE, _traffic),
     _Field(Effect.IN_PLACE, _dependencies),
     _Field(Effect.IN_PLACE, lambda s: _text("ports.published", s.published_port)),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from dcp.hosts.model import Resources
 from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
+from dcp.orchestration.services.degrade import Degrade
 from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.quiet_hours import QuietHours
 from dcp.orchestration.services.signals import Signal
@@ -133,6 +134,7 @@ class ServiceSpec:
     timetable: tuple[TimetableEntry, ...] = ()
     """Hours at which more is known to be needed; floors under the target."""
     brakes: Brakes = Brakes()
+    degrade: Degrade | None = None
     capacity: Capacity | None = None
     quiet_hours: QuietHours | None = None
     """When it may be measured without being asked for."""
@@ -180,10 +182,14 @@ class ApplicationSpec:
 
     def service(self, name: str) -> ServiceSpec:
         """Return the service called `name`; KeyError if there is none."""
-        for service in self.services:
-            if service.name == name:
-                return service
-        raise KeyError(name)
+        service = self.find(name)
+        if service is None:
+            raise KeyError(name)
+        return service
+
+    def find(self, name: str) -> ServiceSpec | None:
+        """Return the service called `name`, if there is one."""
+        return next((service for service in self.services if service.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,18 @@ class RuntimeAbilities:
     """It runs images and honours every part of `ContainerSpec`."""
 
 
+class FeatureSwitches(Protocol):
+    """Tells instances which of their features are off."""
+
+    async def tell(self, address: str, port: int, path: str, off: tuple[str, ...]) -> None:
+        """Tell one instance all that is off. Telling it again changes nothing. Raises DriverError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        ...
+
+
 class Runtime(Protocol):
     """Starts, watches and stops the instances of one host. Every call may raise DriverError; identifiers are ours.
 

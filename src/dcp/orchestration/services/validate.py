@@ -16,6 +16,8 @@ from dcp.hosts.model import Resources, SourceKind
 from dcp.kernel.errors import Problem
 from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
+from dcp.orchestration.services.degrade import LONGEST_S as LONGEST_DEGRADE_S
+from dcp.orchestration.services.degrade import MOST_FEATURES, Degrade
 from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
 from dcp.orchestration.services.placement_problems import problems_of_placement
 from dcp.orchestration.services.quiet_hours import LONGEST_WINDOW_S, MOST_PER_CLASS, QuietHours
@@ -31,6 +33,7 @@ PORTS = range(1, 65536)
 CONSTRAINT = re.compile(r"node\.(id|source|labels\.[A-Za-z0-9][\w./-]*)(==|!=)([\w./:-]+)", re.ASCII)
 CONSTRAINT_HINT = "write node.labels.KEY==VALUE, node.id==ID or node.source==private, each also with !="
 LONGEST_LEAD_S = 86400.0
+FEATURE = re.compile(r"[A-Za-z0-9][\w-]{0,62}", re.ASCII)
 LONGEST_BRAKE_S = 86400.0
 _CYCLES_NAMED = 20
 
@@ -97,6 +100,8 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     if service.quiet_hours is not None:
         yield from _quiet_problems(service.quiet_hours, f"{at}.x-dcp.quiet_hours")
     yield from _brake_problems(service, f"{at}.x-dcp.brakes")
+    if service.degrade is not None:
+        yield from _degrade_problems(service, service.degrade, f"{at}.x-dcp.degrade")
     if service.update.parallelism < 1:
         yield Problem(f"{at}.deploy.update_config.parallelism", "must be 1 or more", "such as 1")
 
@@ -124,6 +129,20 @@ def _brake_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     for name, value_s in (("grow_cooldown", brakes.grow_cooldown_s), ("shrink_cooldown", brakes.shrink_cooldown_s)):
         if not 0 <= value_s <= LONGEST_BRAKE_S:
             yield Problem(f"{at}.{name}", "must be a day at most", "such as 5m")
+
+
+def _degrade_problems(service: ServiceSpec, part: Degrade, at: str) -> Iterator[Problem]:
+    if service.elastic is None:
+        yield Problem(at, "is for services that are scaled", "state x-dcp.elastic, or remove it")
+    if not 0 < len(part.features) <= MOST_FEATURES or not all(FEATURE.fullmatch(name) for name in part.features):
+        yield Problem(f"{at}.features", "must be 1 to 20 names of letters, digits, - and _", "such as [comments]")
+    for name in _twice(part.features):
+        yield Problem(f"{at}.features", f"{name} is given twice", "give it once")
+    if not part.path.startswith("/") or not part.path.isascii() or not part.path.isprintable() or " " in part.path:
+        yield Problem(f"{at}.path", f"{part.path!r} is no path", "such as /switches")
+    for name, value_s in (("after", part.after_s), ("every", part.every_s)):
+        if not 0 <= value_s <= LONGEST_DEGRADE_S:
+            yield Problem(f"{at}.{name}", "must be a day at most", "such as 60s")
 
 
 def _timetable_problems(service: ServiceSpec, entry: TimetableEntry, at: str) -> Iterator[Problem]:

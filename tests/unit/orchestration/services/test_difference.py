@@ -8,6 +8,7 @@ import pytest
 from dcp.hosts.model import Resources
 from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
+from dcp.orchestration.services.degrade import Degrade
 from dcp.orchestration.services.difference import (
     _CONTAINER_PATHS,
     REDACTED,
@@ -56,6 +57,7 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "timetable": ((TimetableEntry(1140, 1380, instances=9),), Effect.IN_PLACE),
     "brakes": (Brakes(growth=2.0, grow_cooldown_s=30.0), Effect.IN_PLACE),
     "capacity": (Capacity(100, 50), Effect.IN_PLACE),
+    "degrade": (Degrade(("comments",), "/switches"), Effect.IN_PLACE),
     "quiet_hours": (QuietHours(TimetableEntry(180, 300)), Effect.IN_PLACE),
     "slow_threshold_ms": (500, Effect.IN_PLACE),
     "max_per_host": (1, Effect.REPLACE),

@@ -1,0 +1,1 @@
+"""Drivers that tell instances which of their features are off."""
