@@ -8,13 +8,13 @@ from typing import Any, get_type_hints
 
 import pytest
 import stores_access
-import stores_capacity_tests
 import stores_costs
 import stores_edge
 import stores_events
 import stores_images
 import stores_leases
 import stores_machines
+import stores_measured
 import stores_placements
 import stores_rows
 import stores_signals
@@ -44,7 +44,7 @@ SUBJECTS = (
     stores_edge,
     stores_warming,
     stores_surges,
-    stores_capacity_tests,
+    stores_measured,
     stores_signals,
     stores_machines,
 )

@@ -134,6 +134,10 @@ class Client:
         """End a capacity test."""
         return self._call("DELETE", f"capacity/{_part(test)}")
 
+    def forecasts(self, application: str) -> Json:
+        """Return what forecasts expect, and how good they were."""
+        return self._get(f"forecasts/{_part(application)}")
+
     def surges(self) -> Json:
         """Return planned surges that are neither over nor cancelled."""
         return self._get("surges")

@@ -28,6 +28,10 @@ VERBS = {
     "hosts": ("dcp.cli.hosts:app", "List hosts; add and remove machines; cordon, drain and take back single hosts."),
     "place": ("dcp.cli.place:place", "Let services have so many instances now, or show where they would stand."),
     "capacity": ("dcp.cli.capacity:app", "Show what one instance of each service carries; measure it on live traffic."),
+    "forecast": (
+        "dcp.cli.forecast:forecast",
+        "Show what load is expected, and how good such forecasts were over the last week.",
+    ),
     "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": (

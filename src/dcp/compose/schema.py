@@ -25,6 +25,7 @@ from dcp.compose.scalars import (
     fault,
     one_of,
 )
+from dcp.orchestration.services.forecasting import ForecastMode
 from dcp.orchestration.services.placement import LEANINGS, STRATEGIES
 from dcp.orchestration.services.timetable import DAYS
 
@@ -305,6 +306,11 @@ class BrakesPart(Part):
     watchdog: Flag = True
 
 
+class ForecastPart(Part):
+    mode: Annotated[str, one_of(*(mode.value for mode in ForecastMode))] = ForecastMode.SHADOW.value
+    ahead: DurationS = 1800.0
+
+
 class DegradePart(Part):
     features: list[str]
     path: str
@@ -371,6 +377,7 @@ class Dcp(Part):
     timetable: Annotated[list[TimetablePart], _nothing_of(list)] = []
     brakes: Annotated[BrakesPart, _nothing_of(dict)] = BrakesPart()
     degrade: DegradePart | None = None
+    forecast: ForecastPart | None = None
     capacity: CapacityPart | None = None
     quiet_hours: QuietHoursPart | None = None
     slow_threshold: DurationS | None = None

@@ -18,6 +18,7 @@ from dcp.compose.schema import (
     Dcp,
     DegradePart,
     Deploy,
+    ForecastPart,
     HoursPart,
     QuietHoursPart,
     SecretSource,
@@ -32,6 +33,7 @@ from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.degrade import Degrade
+from dcp.orchestration.services.forecasting import Forecasting, ForecastMode
 from dcp.orchestration.services.model import (
     Call,
     Capacity,
@@ -81,6 +83,7 @@ def translate(name: str, service: Service, around: Surroundings, secrets: dict[s
         elastic=elastic,
         signals=tuple(Signal(one, part.query, part.per_instance) for one, part in service.x_dcp.signals.items()),
         timetable=tuple(_entry(part) for part in service.x_dcp.timetable),
+        forecast=_forecast(told) if (told := service.x_dcp.forecast) else None,
         brakes=_brakes(service.x_dcp.brakes),
         degrade=_degrade(part) if (part := service.x_dcp.degrade) else None,
         capacity=_capacity(service.x_dcp, at, findings),
@@ -119,6 +122,10 @@ def _brakes(part: BrakesPart) -> Brakes:
 
 def _degrade(part: DegradePart) -> Degrade:
     return Degrade(tuple(part.features), part.path, part.after, part.every)
+
+
+def _forecast(part: ForecastPart) -> Forecasting:
+    return Forecasting(ForecastMode(part.mode), part.ahead)
 
 
 def _counts(service: Service, at: Path, findings: Findings) -> tuple[int, Elastic | None]:

@@ -36,6 +36,7 @@ from dcp.store import (
     hosts,
     instances,
     learned_calls,
+    rates,
     refusals,
     samples,
     signals,
@@ -140,6 +141,7 @@ class ApplicationWorker:
             applications.forget(connection, application.name)
             capacity_tests.forget(connection, application.name)
             learned_calls.forget(connection, application.name)
+            rates.forget(connection, application.name)
             surges.forget(connection, application.name)
             events.append(connection, now, [gone])
 
@@ -332,6 +334,7 @@ def _service(
         scaling=row.scaling,
         samples=_window(connection, context, row.key),
         signals=_figures(connection, context, row.key) if spec.signals else {},
+        forecast=rates.forecast_of(connection, row.key) if spec.forecast else None,
         instances=own,
         outdated=outdated,
         failures=failures,

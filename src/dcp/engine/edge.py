@@ -7,6 +7,7 @@ all services, because one reading of the proxy holds them all.
 from sqlalchemy import Connection
 
 from dcp.engine.context import Context, log
+from dcp.engine.forecasting import close_buckets
 from dcp.engine.learning import EVERY_WINDOWS, learn_calls
 from dcp.kernel.errors import DcpError, DriverError, Unavailable
 from dcp.kernel.events import Event
@@ -87,6 +88,7 @@ class EdgeWorker:
         def work(connection: Connection) -> None:
             samples.add(connection, now, rows)
             samples.prune(connection, now - self._context.settings.keep_samples_s)
+            close_buckets(connection, now)
             if self._sampled % EVERY_WINDOWS == 0:
                 learn_calls(connection, now)
 

@@ -24,8 +24,11 @@ class LabelColumn:
 
     def codes_of(self, hosts: Iterable[Mapping[str, str]]) -> Positions:
         """Return the numbers of hosts with these labels; a new value gets a new number."""
-        values = (tuple(labels.get(key, "") for key in self.keys) for labels in hosts)
-        return np.array([self.values.setdefault(value, len(self.values)) for value in values], dtype=np.intp)
+        every = tuple(hosts)
+        values = list(zip(*([labels.get(key, "") for labels in every] for key in self.keys), strict=True))
+        for value in dict.fromkeys(values):
+            self.values.setdefault(value, len(self.values))
+        return np.fromiter(map(self.values.__getitem__, values), dtype=np.intp, count=len(values))
 
     def equals(self, *value: str) -> Flags:
         """Return which hosts have that value."""

@@ -33,6 +33,9 @@ _OF_APPLICATION = (
     .order_by(samples.c.at)
 )
 """`0` follows `/`: all services of one application, by the index of the primary key."""
+_BETWEEN = select(samples.c.sample).where(
+    samples.c.service == bindparam("key"), samples.c.at > bindparam("after"), samples.c.at <= bindparam("until")
+)
 _PRUNE = delete(samples).where(samples.c.at < bindparam("before"))
 
 
@@ -70,6 +73,12 @@ def windows(connection: Connection, application: str) -> tuple[dict[str, Sample 
         sample = from_json(Sample, row.sample) if row.sample else None
         found.setdefault(row.at, {})[ServiceKey.parse(row.service).name] = sample
     return tuple(found.values())
+
+
+def between(connection: Connection, key: ServiceKey, after: float, until: float) -> tuple[Sample, ...]:
+    """Return the windows of a service that ended after one moment and not after another, but for the missing ones."""
+    rows = connection.execute(_BETWEEN, {"key": str(key), "after": after, "until": until})
+    return tuple(from_json(Sample, row.sample) for row in rows if row.sample)
 
 
 def prune(connection: Connection, before: float) -> None:

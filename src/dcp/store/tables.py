@@ -195,6 +195,23 @@ surges = Table(
 )
 """Planned surges, as they were asked for."""
 
+rates = Table(
+    "rates",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("at", SECONDS, primary_key=True),
+    Column("requests_per_s", Float, nullable=False),
+)
+"""What arrived at a service in each bucket that began at `at`; what forecasts are made of."""
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("service", NAME, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+"""The last forecast of each service."""
+
 learned_calls = Table(
     "learned_calls",
     metadata,

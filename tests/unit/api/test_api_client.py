@@ -38,6 +38,7 @@ CALLS = {
     "GET /capacity": lambda api: api.capacity(),
     "POST /capacity": lambda api: api.begin_capacity_test({"application": "shop", "service": "feed"}),
     "DELETE /capacity/{test}": lambda api: api.cancel_capacity_test("capacity-1"),
+    "GET /forecasts/{application}": lambda api: api.forecasts("shop"),
     "GET /surges": lambda client: client.surges(),
     "GET /machines": lambda client: client.machines(),
     "POST /machines": lambda client: client.add_machines({"addresses": ["m1"]}),

@@ -11,6 +11,7 @@ from dcp.kernel.errors import InvalidInput
 # Keys of service `a`, and the paths below `services.a` that must be named, and no other.
 QUIET = 'x-dcp: {quiet_hours: {from: "03:00", until: "05:00", %s}}'
 DEGRADE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, degrade: {%s}}"
+FORECAST = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, forecast: {%s}}"
 BRAKES = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, brakes: {%s}}"
 TIMETABLE = "x-dcp: {elastic: {max: 9}, capacity: {units_per_s: 4, requests_per_s: 1}, timetable: [%s]}"
 
@@ -157,6 +158,10 @@ FAULTS: list[tuple[str, list[str]]] = [
     (DEGRADE % "features: [a], path: /off, after: 2d", ["x-dcp.degrade.after"]),
     (DEGRADE % "features: [a], path: /off, every: 25h", ["x-dcp.degrade.every"]),
     ("x-dcp: {degrade: {features: [a], path: /off}}", ["x-dcp.degrade"]),
+    (FORECAST % "mode: guess", ["x-dcp.forecast.mode"]),
+    (FORECAST % "ahead: 10s", ["x-dcp.forecast.ahead"]),
+    (FORECAST % "ahead: 7h", ["x-dcp.forecast.ahead"]),
+    ("x-dcp: {forecast: {mode: act}}", ["x-dcp.forecast"]),
     (QUIET % "window: 2h", ["x-dcp.quiet_hours.window"]),
     (QUIET % "every: 1s", ["x-dcp.quiet_hours.every"]),
     (QUIET % "instances: 0", ["x-dcp.quiet_hours.instances"]),

@@ -59,6 +59,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "x-dcp.timetable.*.": schema.TimetablePart,
     "x-dcp.quiet_hours.": schema.QuietHoursPart,
     "x-dcp.degrade.": schema.DegradePart,
+    "x-dcp.forecast.": schema.ForecastPart,
     "x-dcp.brakes.": schema.BrakesPart,
     "x-dcp.placement.": schema.PlacementPart,
     "x-dcp.placement.beside.*.": schema.NeighbourPart,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dcp.orchestration.ahead.model import Expected, PlannedSurge
+from dcp.orchestration.ahead.model import Expected, Foretold, PlannedSurge
 from dcp.orchestration.services.model import ApplicationSpec, ServiceSpec
 
 ROUNDING = 1e-9
@@ -22,15 +22,24 @@ class Floor:
     """The code of a decision that it makes."""
 
 
-def floors_of(spec: ApplicationSpec, surges: Iterable[PlannedSurge], now: float, spread: Spread) -> Mapping[str, Floor]:
+def floors_of(
+    spec: ApplicationSpec,
+    surges: Iterable[PlannedSurge],
+    now: float,
+    spread: Spread,
+    foretold: Mapping[str, Foretold] | None = None,
+) -> Mapping[str, Floor]:
     """Return the highest floor of each scalable service over all that is due; none for the others."""
     floors: dict[str, Floor] = {}
-    for expected, words in _due(spec, surges, now):
+    due = [(expected, words, "planned-surge") for expected, words in _due(spec, surges, now)]
+    for name, one in (foretold or {}).items():
+        due.append(((Expected(name, one.requests_per_s),), one.words, one.reason))
+    for expected, words, reason in due:
         rates = spread(_entering(spec, expected))
         for service in spec.services:
             count = instances_for(service, rates.get(service.name, 0.0))
             if count > (floors[service.name].instances if service.name in floors else 0):
-                floors[service.name] = Floor(count, f"{words} needs {count:,}")
+                floors[service.name] = Floor(count, f"{words} needs {count:,}", reason)
     return floors
 
 

@@ -14,6 +14,15 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Foretold:
+    """Requests/s in all that a forecast expects at one service within its time ahead. `reason`: a decision's code."""
+
+    requests_per_s: float
+    words: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedSurge:
     """From `lead_s` before it begins until it ends, the application is kept large enough for what is expected.
 

@@ -16,6 +16,7 @@ from dcp.hosts.pool import ALONE, Pool
 from dcp.hosts.reserve import missing_headroom, reserve_hosts
 from dcp.hosts.states import TAKEN_BACK, USABLE, HostState
 from dcp.images.warming.model import as_pulled
+from dcp.orchestration.ahead.forecast import Forecast, foretold
 from dcp.orchestration.ahead.model import PlannedSurge
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.scaling.asks import ask_of, traits_for
@@ -71,6 +72,7 @@ class ServiceSnapshot:
     failures: tuple[Instance, ...]
     """Instances of the present specification that failed, as far back as its restart policy looks, oldest first."""
     signals: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def _targets(snapshot: ApplicationSnapshot) -> tuple[TargetDecision, ...]:
         return tuple(
             _removed(service, dependants_of(snapshot.spec, service.spec.name) & live) for service in snapshot.services
         )
-    views = tuple(_view(service) for service in snapshot.services)
+    views = tuple(_view(service, snapshot.now) for service in snapshot.services)
     decisions = decide_targets(
         ApplicationView(snapshot.name, snapshot.now, snapshot.policy, snapshot.timing, views, snapshot.surges)
     )
@@ -211,7 +213,7 @@ def _removed(service: ServiceSnapshot, dependants: frozenset[str]) -> TargetDeci
     return TargetDecision(service.spec.name, direction, target, reason, words, {}, state)
 
 
-def _view(service: ServiceSnapshot) -> ServiceView:
+def _view(service: ServiceSnapshot, now: float) -> ServiceView:
     serving = [i for i in service.instances if _serves(i) and not i.leave_reason]
     leaving = [i for i in service.instances if i.state in LEAVING or i.leave_reason]
     coming = len(service.instances) - len(serving) - len(leaving)
@@ -226,6 +228,7 @@ def _view(service: ServiceSnapshot) -> ServiceView:
         settled_since=since,
         samples=service.samples,
         signals=service.signals,
+        foretold=foretold(service.spec.forecast, service.forecast, service.samples, now),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dcp.kernel.events import Number
-from dcp.orchestration.ahead.model import PlannedSurge
+from dcp.orchestration.ahead.model import Foretold, PlannedSurge
 from dcp.orchestration.capacity.model import Sample
 from dcp.orchestration.services.model import ServiceSpec
 
@@ -129,6 +129,8 @@ class ServiceView:
     """Newest last, one a window, at most `Timing.samples`; None where the metrics were missing."""
     signals: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     """Figures of its signals, likewise."""
+    foretold: Foretold | None = None
+    """What its forecast expects."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,9 @@ def measure(view: ApplicationView) -> Situation:
     spec = ApplicationSpec(view.name, tuple(service.spec for service in view.services))
     readings = {service.spec.name: read_service(service, view.timing) for service in view.services}
     order = call_order(spec)
-    planned = floors_of(spec, view.surges, view.now, partial(_planned_demand, view, spec, readings))
+    foretold = {one.spec.name: one.foretold for one in view.services if one.foretold is not None}
+    spread = partial(_planned_demand, view, spec, readings)
+    planned = floors_of(spec, view.surges, view.now, spread, foretold)
     signals = {name: _signals(reading, view.timing) for name, reading in readings.items()}
     floors = {name: floor for name in readings if (floor := _highest(planned.get(name), signals[name], readings[name]))}
     return Situation(

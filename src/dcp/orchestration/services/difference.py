@@ -246,6 +246,13 @@ def _degrade(service: ServiceSpec) -> Lines:
     return {"x-dcp.degrade": _Line(part, words)}
 
 
+def _forecast(service: ServiceSpec) -> Lines:
+    part = service.forecast
+    if part is None:
+        return {}
+    return {"x-dcp.forecast": _Line(part, f"{part.mode}, {format_duration(part.ahead_s)} ahead")}
+
+
 def _dependencies(service: ServiceSpec) -> Lines:
     return {f"depends_on.{d.service}": _Line(d.condition, d.condition.value) for d in service.depends_on}
 
@@ -317,6 +324,7 @@ _FIELDS: tuple[_Field, ...] = (
     _Field(Effect.IN_PLACE, _signals),
     _Field(Effect.IN_PLACE, _timetable),
     _Field(Effect.IN_PLACE, _quiet_hours),
+    _Field(Effect.IN_PLACE, _forecast),
     _Field(Effect.IN_PLACE, _brakes),
     _Field(Effect.IN_PLACE, _degrade),
     _Field(Effect.IN_PLACE, _traffic),

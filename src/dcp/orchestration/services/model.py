@@ -7,6 +7,7 @@ from dcp.hosts.model import Resources
 from dcp.orchestration.services.brakes import Brakes
 from dcp.orchestration.services.container import ContainerSpec
 from dcp.orchestration.services.degrade import Degrade
+from dcp.orchestration.services.forecasting import Forecasting
 from dcp.orchestration.services.placement import PlacementRules, PlacementWishes
 from dcp.orchestration.services.quiet_hours import QuietHours
 from dcp.orchestration.services.signals import Signal
@@ -133,6 +134,7 @@ class ServiceSpec:
     """Figures that others measure; the highest demand wins."""
     timetable: tuple[TimetableEntry, ...] = ()
     """Hours at which more is known to be needed; floors under the target."""
+    forecast: Forecasting | None = None
     brakes: Brakes = Brakes()
     degrade: Degrade | None = None
     capacity: Capacity | None = None

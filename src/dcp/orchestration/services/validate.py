@@ -18,6 +18,7 @@ from dcp.kernel.units import format_bytes, format_cpu
 from dcp.orchestration.capacity.model import LATENCY_BOUNDS_MS
 from dcp.orchestration.services.degrade import LONGEST_S as LONGEST_DEGRADE_S
 from dcp.orchestration.services.degrade import MOST_FEATURES, Degrade
+from dcp.orchestration.services.forecasting import LEAST_AHEAD_S, LONGEST_AHEAD_S, Forecasting
 from dcp.orchestration.services.model import ApplicationSpec, Elastic, HealthCheck, ServiceSpec
 from dcp.orchestration.services.placement_problems import problems_of_placement
 from dcp.orchestration.services.quiet_hours import LONGEST_WINDOW_S, MOST_PER_CLASS, QuietHours
@@ -99,6 +100,8 @@ def _count_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
         yield from _timetable_problems(service, entry, f"{at}.x-dcp.timetable.{number}")
     if service.quiet_hours is not None:
         yield from _quiet_problems(service.quiet_hours, f"{at}.x-dcp.quiet_hours")
+    if service.forecast is not None:
+        yield from _forecast_problems(service, service.forecast, f"{at}.x-dcp.forecast")
     yield from _brake_problems(service, f"{at}.x-dcp.brakes")
     if service.degrade is not None:
         yield from _degrade_problems(service, service.degrade, f"{at}.x-dcp.degrade")
@@ -129,6 +132,13 @@ def _brake_problems(service: ServiceSpec, at: str) -> Iterator[Problem]:
     for name, value_s in (("grow_cooldown", brakes.grow_cooldown_s), ("shrink_cooldown", brakes.shrink_cooldown_s)):
         if not 0 <= value_s <= LONGEST_BRAKE_S:
             yield Problem(f"{at}.{name}", "must be a day at most", "such as 5m")
+
+
+def _forecast_problems(service: ServiceSpec, part: Forecasting, at: str) -> Iterator[Problem]:
+    if service.elastic is None:
+        yield Problem(at, "is for services that are scaled", "state x-dcp.elastic, or remove it")
+    if not LEAST_AHEAD_S <= part.ahead_s <= LONGEST_AHEAD_S:
+        yield Problem(f"{at}.ahead", "must be from 1 minute to 6 hours", "such as 30m")
 
 
 def _degrade_problems(service: ServiceSpec, part: Degrade, at: str) -> Iterator[Problem]:

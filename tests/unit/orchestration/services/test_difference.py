@@ -18,6 +18,7 @@ from dcp.orchestration.services.difference import (
     needs_replacement,
     shown,
 )
+from dcp.orchestration.services.forecasting import Forecasting
 from dcp.orchestration.services.model import (
     ApplicationSpec,
     Call,
@@ -58,6 +59,7 @@ CHANGED: dict[str, tuple[object, Effect]] = {
     "brakes": (Brakes(growth=2.0, grow_cooldown_s=30.0), Effect.IN_PLACE),
     "capacity": (Capacity(100, 50), Effect.IN_PLACE),
     "degrade": (Degrade(("comments",), "/switches"), Effect.IN_PLACE),
+    "forecast": (Forecasting(ahead_s=900.0), Effect.IN_PLACE),
     "quiet_hours": (QuietHours(TimetableEntry(180, 300)), Effect.IN_PLACE),
     "slow_threshold_ms": (500, Effect.IN_PLACE),
     "max_per_host": (1, Effect.REPLACE),

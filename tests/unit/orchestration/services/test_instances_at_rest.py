@@ -13,7 +13,7 @@ from dcp.hosts.states import HostState
 from dcp.orchestration.services.decide import HOST_GONE, Health, InstanceView, ServiceLife, decide_service
 from dcp.orchestration.services.model import GateCondition, HealthCheck, Instance, Observation, ServiceSpec
 from dcp.orchestration.services.rest import is_steady, waits
-from dcp.orchestration.services.states import ENDED, InstanceState
+from dcp.orchestration.services.states import ENDED, LEAVING, InstanceState
 
 NOW = 1000.0
 SHAPE = Resources(250, 64 << 20)
@@ -26,20 +26,21 @@ STATE = st.sampled_from([*(one for one in InstanceState if one not in ENDED), *[
 
 @st.composite
 def views(draw: st.DrawFn) -> InstanceView:
+    state = draw(STATE)
     instance = Instance(
         id=f"feed-{draw(st.integers(0, 10**9))}",
         application="shop",
         service="feed",
         host_id="rack-1",
         spec_revision=1,
-        state=draw(STATE),
+        state=state,
         plan_id="plan-1",
         created_at=NOW - 20,
         resources=SHAPE,
         changed_at=draw(st.sampled_from([NOW - 10, NOW - 100])),
         serving_at=draw(st.none() | st.just(NOW - 10)),
         leave_reason=draw(st.sampled_from(["", "", "", "shrink"])),
-        reason=draw(st.sampled_from(["", "", "unhealthy"])),
+        reason=draw(st.sampled_from(["", "", "unhealthy"])) if state in LEAVING else "",
         gate=draw(st.sampled_from([(), (GateCondition("user", 2),)])),
     )
     return InstanceView(

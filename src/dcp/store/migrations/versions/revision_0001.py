@@ -142,6 +142,17 @@ def _hosts() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     op.create_table(
+        "rates",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("at", SECONDS, primary_key=True),
+        sa.Column("requests_per_s", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "forecasts",
+        sa.Column("service", NAME, primary_key=True),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_table(
         "learned_calls",
         sa.Column("application", NAME, primary_key=True),
         sa.Column("at", SECONDS, nullable=False),

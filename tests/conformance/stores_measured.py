@@ -1,4 +1,4 @@
-"""Cases of capacity tests and of calls that were learned."""
+"""Cases of what is measured and learned: capacity tests, calls, rates and forecasts."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ from stores import Rig, case
 
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import Stale
+from dcp.orchestration.ahead.forecast import Forecast
 from dcp.orchestration.capacity.calls import CallEstimate, CallVerdict
 from dcp.orchestration.capacity.measuring import CapacityTest, Found, Outcome, Quiet, Subject
 from dcp.orchestration.services.model import Capacity, ServiceKey, ServiceSpec
-from dcp.store import capacity_tests, learned_calls
+from dcp.store import capacity_tests, learned_calls, rates
 
 TEST = CapacityTest(
     id="capacity-1",
@@ -71,3 +72,26 @@ async def what_was_learned_is_replaced_as_a_whole_and_forgotten(rig: Rig) -> Non
         assert await read(lambda connection: learned_calls.find(connection, "shop")) == found
     await write(lambda connection: learned_calls.forget(connection, "shop"))
     assert await read(lambda connection: learned_calls.find(connection, "shop")) == ()
+
+
+@case
+async def rates_are_kept_once_a_bucket_and_the_last_forecast_counts(rig: Rig) -> None:
+    feed, other = ServiceKey("shop", "feed"), ServiceKey("bank", "feed")
+    read, write = rig.database.read, rig.database.write
+    assert await read(rates.last_at) is None
+    await write(lambda connection: rates.add(connection, 600.0, {feed: 1.5}))
+    await write(lambda connection: rates.add(connection, 600.0, {feed: 9.0, other: 2.0}))
+    await write(lambda connection: rates.add(connection, 300.0, {feed: 0.5}))
+    assert await read(lambda connection: rates.since(connection, feed, 0.0)) == {300.0: 0.5, 600.0: 1.5}
+    assert await read(lambda connection: rates.since(connection, feed, 301.0)) == {600.0: 1.5}
+    assert await read(rates.last_at) == 600.0
+    for figures in ((1.0, None), (2.5, 3.5)):
+        told = Forecast(900.0, 900.0, figures)
+        await write(lambda connection, told=told: rates.put_forecast(connection, feed, told))
+        assert await read(lambda connection: rates.forecast_of(connection, feed)) == told
+    await write(lambda connection: rates.prune(connection, 600.0))
+    assert await read(lambda connection: rates.since(connection, feed, 0.0)) == {600.0: 1.5}
+    await write(lambda connection: rates.forget(connection, "shop"))
+    assert await read(lambda connection: rates.since(connection, feed, 0.0)) == {}
+    assert await read(lambda connection: rates.forecast_of(connection, feed)) is None
+    assert await read(lambda connection: rates.since(connection, other, 0.0)) == {600.0: 2.0}
