@@ -124,7 +124,6 @@ def _check_each_is_made_once(cloud: Ec2Cloud, ledger: tuple[Host, ...], moto_url
     assert all(host.host_type.price_usd_per_hour == prices[host.variant] for host in ledger)
     assert cloud.lost > 0
     assert cloud.refused["RunInstances"] > 0
-    assert cloud.refused[f"{REGION}a"] + cloud.refused[f"{REGION}b"] > 0
 
 
 def _wanted(now: float) -> list[Host]:

@@ -15,10 +15,12 @@ import typer
 from dcp.cli.output import err, out, print_json, table
 from dcp.cli.simulate_plot import growth_page
 from dcp.kernel.errors import InvalidInput, Problem
-from dcp.simulation.fleet.file import read_scenario
+from dcp.simulation.fleet.file import kind_of, read_scenario
 from dcp.simulation.fleet.run import FleetResult, simulate_fleet
 from dcp.simulation.fleet.scenario import FleetScenario
 from dcp.simulation.fleet.summary import Summary, summarise
+from dcp.simulation.load.file import read_surge
+from dcp.simulation.load.played import NEVER_S, PlayedSurge, SurgeSummary, play_surge, summarise_surge
 from dcp.simulation.surge import SurgeResult, simulate_surge
 
 PROGRESS_EVERY = 50
@@ -37,14 +39,20 @@ def simulate(
     """Run the engine on a virtual clock, from a seed.
 
     Without a file: a 6x surge, a host lost, metrics missing for a while, and crashes of the controller at random steps.
-    With one: the growth that it describes. Runtime, proxy and hosts are fakes; decisions, engine and store are those of
-    production. Exit code 1 if a property did not hold or a scenario's promise is not kept.
+    With one: the growth, or every request of the surge, that it describes. Runtime, proxy and hosts are fakes;
+    decisions, engine and store are those of production. Exit code 1 if a property did not hold or a scenario's promise
+    is not kept.
     """
     _log_at(logging.DEBUG if verbose else logging.CRITICAL)
-    if plot is not None and (scenario is None or plot.suffix != ".html"):
-        raise InvalidInput((Problem("--plot", "needs a scenario file and a name that ends with .html"),))
+    if plot is not None and (scenario is None or plot.suffix != ".html" or kind_of(scenario) == "surge"):
+        raise InvalidInput((Problem("--plot", "needs a scenario of growth and a name that ends with .html"),))
     each = partial(_in_order, range(seed, seed + seeds), jobs or os.cpu_count() or 1)
-    holds = _grow(read_scenario(scenario), each, plot, json) if scenario else _surge(each, seeds, json)
+    if scenario is None:
+        holds = _surge(each, seeds, json)
+    elif kind_of(scenario) == "surge":
+        holds = _requests(scenario, each, json)
+    else:
+        holds = _grow(read_scenario(scenario), each, plot, json)
     if not holds:
         raise typer.Exit(1)
 
@@ -84,6 +92,32 @@ def _grow(scenario: FleetScenario, each: Callable[..., Iterator[FleetResult]], p
     return summary.holds
 
 
+def _requests(path: Path, each: Callable[..., Iterator[PlayedSurge]], json: bool) -> bool:
+    scenario = read_surge(path)
+    results: list[PlayedSurge] = []
+    for result in each(partial(play_surge, path), chunk=1):
+        results.append(result)
+        recovered = "" if result.recovery_s is None else f", {_recovered(result.recovery_s)}"
+        err().print(f"seed {result.seed}: {result.slow_ratio:.1%} slow, {result.failed:,} failed{recovered}")
+    summary = summarise_surge(results, scenario.promise)
+    if json:
+        shown = [asdict(one) for one in results]
+        print_json({"scenario": scenario.name, "holds": summary.holds, **asdict(summary), "results": shown})
+        return summary.holds
+    lines = table("", "p50", "p99", "highest")
+    for one in summary.figures:
+        digits = 4 if one.name == "slow_ratio" else 2 if one.name == "cloud_usd" else 1
+        figures = (one.p50, one.p99, one.highest)
+        lines.add_row(one.name.replace("_", " "), *(f"{value:,.{digits}f}" for value in figures))
+    out().print(lines)
+    _print_promise(scenario.name, summary)
+    return summary.holds
+
+
+def _recovered(recovery_s: float) -> str:
+    return "never recovered" if recovery_s >= NEVER_S else f"recovered after {recovery_s:.0f} s"
+
+
 def _print_summary(scenario: FleetScenario, summary: Summary) -> None:
     lines = table("", "p50", "p99", "highest")
     for one in summary.figures:
@@ -91,10 +125,14 @@ def _print_summary(scenario: FleetScenario, summary: Summary) -> None:
     out().print(lines)
     for number, violation in summary.broken:
         out().print(f"seed {number} broke a property: {violation}")
+    _print_promise(scenario.name, summary)
+
+
+def _print_promise(name: str, summary: Summary | SurgeSummary) -> None:
     for words in summary.missed:
         out().print(f"promise not kept: {words}")
     if summary.holds:
-        out().print(f"{scenario.name}: promise kept over {summary.seeds} seed{'s' if summary.seeds > 1 else ''}")
+        out().print(f"{name}: promise kept over {summary.seeds} seed{'s' if summary.seeds > 1 else ''}")
 
 
 def _in_order(seeds: range, jobs: int, run: Callable[[int], Result], *, chunk: int) -> Iterator[Result]:

@@ -1,21 +1,16 @@
 """The figures of one run: what `dcp demo --json FILE` writes and the summary prints. Pure; nothing is assumed.
 
-Recovery. The generator attributes every request to the second it was scheduled in. A second counts as recovered if its
-own slow ratio is under 1%, and the slow requests of it and the four seconds after it together are too: one late answer
-among 40 is 2.5% of its second and no relapse, ten in a row are. Recovery is the first second from which on *every*
-second up to the end of the run is recovered in the pooled sense; a relapse during the shrink counts against it.
+The generator attributes every request to the second it was scheduled in; what recovery is says
+`orchestration.capacity.recovery`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dcp.demo.recording import Decision, LoadSecond, Recording, StateSample
+from dcp.demo.recording import Decision, Recording, StateSample
+from dcp.orchestration.capacity.recovery import find_recovery_s
 
-SLOW_RATIO_LIMIT = 0.01
-"""The share of slow requests at which DCP's authors call a service overloaded."""
-POOL_S = 5
-"""Seconds whose requests are judged together when looking for recovery."""
 STARVED_MS = 100.0
 """A generator that sent a request later than this has shared its processor with too much; the run says so."""
 
@@ -114,27 +109,6 @@ def measure_surge_factor(recording: Recording) -> float | None:
     if not hold or not sum(before):
         return None
     return round((sum(hold) / len(hold)) / (sum(before) / len(before)), 2)
-
-
-def find_recovery_s(seconds: Sequence[LoadSecond], surge_start_s: float) -> float | None:
-    """Return how long after the surge's start the slow ratio stays under its limit; None if it never does.
-
-    0 means that it was never over it. Nothing shorter than POOL_S seconds at the run's end proves a recovery.
-    """
-    surge = [second for second in seconds if second.second + 1 > surge_start_s]
-    recovered: LoadSecond | None = None
-    for index in range(len(surge) - POOL_S, -1, -1):
-        pool = surge[index : index + POOL_S]
-        if _ratio(pool) >= SLOW_RATIO_LIMIT:
-            break
-        if surge[index].slow_ratio < SLOW_RATIO_LIMIT:
-            recovered = surge[index]
-    return None if recovered is None else max(0.0, round(recovered.second - surge_start_s, 3))
-
-
-def _ratio(seconds: Sequence[LoadSecond]) -> float:
-    offered = sum(second.offered for second in seconds)
-    return sum(second.slow for second in seconds) / offered if offered else 0.0
 
 
 def _instances_of(sample: StateSample, service: str) -> int:

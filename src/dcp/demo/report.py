@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from dcp.demo.outcome import POOL_S, STARVED_MS, Course, Outcome
+from dcp.demo.outcome import STARVED_MS, Course, Outcome
 from dcp.demo.recording import Recording
 from dcp.demo.report_page import figure, page
 from dcp.demo.report_plots import decision_address, draw_plots
 from dcp.kernel.events import Number
+from dcp.orchestration.capacity.recovery import POOL_S
 
 MANY_DECISIONS = 400
 """More rows than this are cut from the middle of the table; the JSON file has them all."""

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 
-from dcp.demo.outcome import SLOW_RATIO_LIMIT, Outcome
+from dcp.demo.outcome import Outcome
 from dcp.demo.recording import HostCount, InstanceCount, LiveSecond, Recording, StateSample
 from dcp.demo.report_svg import Axis, Plot, Point, linear_axis
+from dcp.orchestration.capacity.recovery import SLOW_RATIO_LIMIT
 
 SERVICE_COLOURS = ("blue", "orange", "purple", "teal", "red")
 INSTANCE_LAYERS = (

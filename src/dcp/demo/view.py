@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dcp.demo.load_profile import LoadProfile
-from dcp.demo.outcome import SLOW_RATIO_LIMIT
 from dcp.demo.recording import Decision, LiveSecond, ServiceLines, StateSample
+from dcp.orchestration.capacity.recovery import SLOW_RATIO_LIMIT
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 SHOWN_DECISIONS = 9

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from dcp.demo.load_profile import LoadProfile
-from dcp.demo.outcome import Course, compute_outcome, find_recovery_s, measure_surge_factor
+from dcp.demo.outcome import Course, compute_outcome, measure_surge_factor
 from dcp.demo.recording import HostCount, InstanceCount, LoadSecond, Recording, StateSample
+from dcp.orchestration.capacity.recovery import find_recovery_s
 
 
 def seconds(*slow: int, offered: int = 200) -> list[LoadSecond]:

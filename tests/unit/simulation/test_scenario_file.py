@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dcp.kernel.errors import InvalidInput
-from dcp.simulation.fleet.file import parse_scenario, read_scenario
+from dcp.simulation.fleet.file import kind_of, parse_scenario, read_scenario
+from dcp.simulation.load.file import read_surge
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 THOUSAND = (SCENARIOS / "thousand-nodes.yaml").read_text()
@@ -13,7 +14,8 @@ THOUSAND = (SCENARIOS / "thousand-nodes.yaml").read_text()
 
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_scenario_that_comes_with_dcp_is_read(path: Path) -> None:
-    assert read_scenario(path).name == path.stem
+    scenario = read_surge(path) if kind_of(path) == "surge" else read_scenario(path)
+    assert scenario.name == path.stem
 
 
 def test_the_headline_is_what_it_says():

@@ -401,7 +401,11 @@ def _moves(
     def ask_of(name: str, count: int) -> Ask:
         return _ask(snapshot, name, count)
 
-    return decide_moves(view, ask_of) or decide_consolidation(view, ask_of) or decide_rebalancing(view, ask_of)
+    moves = decide_moves(view, ask_of) or decide_consolidation(view, ask_of)
+    # What is about to be given back still holds hosts; spreading over those would keep them for good.
+    if moves is None and all(decision.state.above_safe_since is None for decision in decisions):
+        moves = decide_rebalancing(view, ask_of)
+    return moves
 
 
 def _candidates(

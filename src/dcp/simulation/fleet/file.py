@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from dcp.compose.yaml_text import parse_yaml
 from dcp.settings.forms import parse_form, read_text
 from dcp.settings.spares import QuantileMap, SparesForm
 from dcp.settings.values import Name, Price, refuse_twice
@@ -137,6 +138,12 @@ def read_scenario(path: Path) -> FleetScenario:
     return parse_scenario(read_text(path, SUBJECT), str(path))
 
 
+def kind_of(path: Path) -> str:
+    """Return what kind of scenario a file says that it is; empty where it says none. Raises InvalidInput."""
+    data = parse_yaml(read_text(path, SUBJECT), str(path)).data
+    return str(data.get("kind", "")) if isinstance(data, dict) else ""
+
+
 def parse_scenario(text: str, name: str) -> FleetScenario:
     """Return the scenario in `text`; `name` is what problems call the file. Raises InvalidInput."""
-    return parse_form(text, name, GrowthForm, SUBJECT, hint="such as kind: growth").scenario()
+    return parse_form(text, name, GrowthForm, SUBJECT, hint="such as kind: growth, or kind: surge").scenario()

@@ -319,3 +319,29 @@ def test_nobody_gives_way_to_a_part_of_a_group() -> None:
     plan = decide_application(replace(one, services=services))
     assert (plan.removals, plan.instances) == ((), ())
     assert [(refused.service, refused.count) for refused in plan.unplaced] == [("shop/high", 9)]
+
+
+def crowded(least_users: int) -> ApplicationSnapshot:
+    """Return a state in which both of feed stand on one host, and two of user on a host each."""
+    hosts = (*HOSTS, replace(HOSTS[0], id="private-3"))
+    feeds = (running("feed", "private-1", 1), running("feed", "private-1", 2))
+    users = (running("user", "private-2", 3), running("user", "private-3", 4))
+    made = snapshot(hosts=hosts, host_instances=(*feeds, *users), last_instance=4, last_host=3)
+    feed, user = made.services
+    spec = service("user", least_users)
+    return replace(
+        made,
+        spec=ApplicationSpec("shop", (feed.spec, spec)),
+        services=(
+            replace(feed, instances=feeds),
+            replace(user, spec=spec, instances=users, scaling=ScalingState(target=2)),
+        ),
+    )
+
+
+def test_a_service_is_spread_only_once_nothing_is_about_to_be_given_back() -> None:
+    (relief,) = decide_application(crowded(least_users=2)).instances
+    assert (relief.instance.service, relief.instance.host_id in ("private-2", "private-3")) == ("feed", True)
+    waiting = decide_application(crowded(least_users=1))
+    assert {one.service: one.reason for one in waiting.targets}["user"] == "above-safe"
+    assert not waiting.changes_anything
