@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dcp import compose
+from dcp.compose.scalars import one_of
 from dcp.engine.settings import EngineSettings
 from dcp.hosts.model import Resources
 from dcp.kernel.errors import InvalidInput, Problem
@@ -16,6 +17,7 @@ from dcp.orchestration.services.model import ApplicationSpec
 from dcp.settings.forms import parse_form, read_text
 from dcp.settings.values import Cpus, Memory, Name, Price
 from dcp.simulation.load.arrivals import arrivals, surge
+from dcp.simulation.load.faults import FAULTS, Fault
 from dcp.simulation.load.loads import busiest, read_values, trace
 from dcp.simulation.load.model import Curve, Site
 from dcp.simulation.load.requests import RequestScenario, ServiceQueue
@@ -85,6 +87,16 @@ class SiteForm(_Form):
     start_s: tuple[Seconds, Seconds] = (2.0, 6.0)
 
 
+class FaultForm(_Form):
+    """Something that goes wrong; see `simulation.load.faults`."""
+
+    name: Annotated[str, one_of(*FAULTS)]
+    at_s: Seconds
+    for_s: Seconds = 0.0
+    count: Annotated[int, Field(ge=1, le=100_000)] = 1
+    service: str = ""
+
+
 class PromiseForm(_Form):
     """What must hold at a quantile over all seeds."""
 
@@ -105,6 +117,7 @@ class RequestsForm(_Form):
     site: SiteForm
     policy: Policy = Policy.GATED
     time_scale: Annotated[float, Field(ge=1, le=10_000)] = 1.0
+    faults: list[FaultForm] = Field(default_factory=list)
     promise: PromiseForm = PromiseForm()
 
 
@@ -152,6 +165,7 @@ def read_surge(path: Path) -> SurgeScenario:
                 boot_s=site.boot_s,
                 start_s=site.start_s,
             ),
+            faults=tuple(Fault(**fault.model_dump()) for fault in form.faults),
         ),
         begins_s=form.load.surge.at_s if form.load.surge else None,
         promise=Promise(**form.promise.model_dump()),
@@ -166,6 +180,11 @@ def _problems(form: RequestsForm, spec: ApplicationSpec) -> list[Problem]:
     found += [
         Problem("services", f"does not say how {name} works", "concurrency and service_ms")
         for name in sorted(names - form.services.keys())
+    ]
+    found += [
+        Problem(f"faults.{number}.service", f"{fault.service} is not a service of the application")
+        for number, fault in enumerate(form.faults)
+        if fault.service and fault.service not in names
     ]
     if form.load.entry not in names:
         found.append(Problem("load.entry", f"{form.load.entry} is not a service of the application"))

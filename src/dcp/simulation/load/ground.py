@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcp.drivers.balancers.fake import FakeBalancer
 from dcp.drivers.clouds.fake import FakeCloud
@@ -13,6 +13,8 @@ from dcp.engine import commands
 from dcp.engine.context import Context
 from dcp.engine.controller import Controller
 from dcp.engine.settings import EngineSettings
+from dcp.engine.sources.fleet import Fleets
+from dcp.engine.wakes import Wakes
 from dcp.hosts.model import HostType
 from dcp.kernel.clock import LoopClock
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey
@@ -21,6 +23,7 @@ from dcp.simulation.load.model import Site
 from dcp.store.database import InlineDatabase
 
 WARM_UP_LIMIT_S = 120.0
+CLOUD_TYPE = "c1"
 LOOK_S = 0.5
 
 
@@ -31,15 +34,19 @@ class Ground:
     spec: ApplicationSpec
     clock: LoopClock
     runtime: FakeRuntime
+    behaviour: Behaviour
+    """What instances do if nothing else is said."""
     balancer: FakeBalancer
+    private: PrivatePool
     cloud: FakeCloud
     context: Context
-    controller: asyncio.Task[None] | None = None
+    _controller: asyncio.Task[None] | None = None
+    _controllers: int = 0
 
     async def begin(self) -> None:
         """Apply the application and start the controller; return when it serves. Raises RuntimeError."""
         await commands.apply(self.context, self.spec)
-        self.controller = asyncio.create_task(Controller(self.context).run())
+        self.start_controller()
         wanted = {service.name: service.replicas for service in self.spec.services}
         limit = self.clock.now() + WARM_UP_LIMIT_S
         while self.serving() != wanted:
@@ -47,11 +54,22 @@ class Ground:
                 raise RuntimeError(f"only {self.serving()} serve after {WARM_UP_LIMIT_S:.0f} s")
             await self.clock.sleep(LOOK_S)
 
+    def start_controller(self) -> None:
+        """Start a controller that knows nothing but the store."""
+        self._controllers += 1
+        name = f"controller-{self._controllers}"
+        self.context = replace(self.context, controller_id=name, wakes=Wakes(), fleets=Fleets())
+        self._controller = asyncio.create_task(Controller(self.context).run())
+
+    async def stop_controller(self) -> None:
+        """Stop the controller where it is."""
+        if self._controller is not None:
+            self._controller.cancel()
+            await asyncio.gather(self._controller, return_exceptions=True)
+
     async def end(self) -> None:
-        """End the controller."""
-        if self.controller is not None:
-            self.controller.cancel()
-            await asyncio.gather(self.controller, return_exceptions=True)
+        """End the controller and close the store."""
+        await self.stop_controller()
         self.context.database.close()
 
     def check(self) -> None:
@@ -75,17 +93,14 @@ class Ground:
 def make_ground(spec: ApplicationSpec, site: Site, settings: EngineSettings, seed: int) -> Ground:
     """Return a ground on which nothing runs yet."""
     clock = LoopClock()
-    runtime = FakeRuntime(
-        clock,
-        rng=random.Random(f"{seed}/starts"),
-        default=Behaviour(healthy_after_s=site.start_s, stop_s=0.5),
-    )
+    behaviour = Behaviour(healthy_after_s=site.start_s, stop_s=0.5)
+    runtime = FakeRuntime(clock, rng=random.Random(f"{seed}/starts"), default=behaviour)
     balancer = FakeBalancer(clock)
     middle_s, spread = sum(site.boot_s) / 2, (site.boot_s[1] - site.boot_s[0]) / sum(site.boot_s)
     cloud = FakeCloud(
         "cloud",
         clock,
-        types=[HostType("c1", site.shape, price_usd_per_hour=site.cloud_usd_per_hour, boot_s=middle_s)],
+        types=[HostType(CLOUD_TYPE, site.shape, price_usd_per_hour=site.cloud_usd_per_hour, boot_s=middle_s)],
         limits=CloudLimits(boot_spread=spread),
         rng=random.Random(f"{seed}/boots"),
     )
@@ -99,4 +114,4 @@ def make_ground(spec: ApplicationSpec, site: Site, settings: EngineSettings, see
         sources=(private, cloud),
         settings=settings,
     )
-    return Ground(spec, clock, runtime, balancer, cloud, context)
+    return Ground(spec, clock, runtime, behaviour, balancer, private, cloud, context)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from dcp.engine.settings import EngineSettings
 from dcp.orchestration.services.model import ApplicationSpec, ServiceKey
+from dcp.simulation.load.faults import Fault, happen
 from dcp.simulation.load.ground import Ground, make_ground
 from dcp.simulation.load.model import Site
 from dcp.simulation.virtual_time import run_virtual
@@ -47,6 +48,7 @@ class RequestScenario:
     lasts_s: float
     settings: EngineSettings
     site: Site
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(slots=True)
@@ -92,6 +94,7 @@ class _Run:
         await self.ground.begin()
         begins_at = self.ground.clock.now()
         load = asyncio.create_task(self._send(begins_at))
+        faults = asyncio.create_task(happen(self.ground, scenario.faults, self.seed))
         peaks: Counter[str] = Counter()
         peak_hosts, host_s = 0, 0.0
         while self.ground.clock.now() < begins_at + scenario.lasts_s or not load.done():
@@ -102,6 +105,7 @@ class _Run:
             await self.ground.clock.sleep(LOOK_S)
             self.ground.check()
         await load
+        await faults
         await self.ground.end()
         seconds = tuple(self.seconds[number] for number in sorted(self.seconds))
         return RequestRun(seconds, dict(peaks), peak_hosts, host_s)
@@ -136,7 +140,10 @@ class _Run:
 
     async def _once(self, service: str, queue: ServiceQueue) -> bool:
         key = ServiceKey(self.scenario.spec.name, service)
-        endpoint = self.ground.balancer.begin(key)
+        try:
+            endpoint = self.ground.balancer.begin(key)
+        except ConnectionRefusedError:
+            return False
         if endpoint is None:
             return False
         began_at, answered = self.ground.clock.now(), False
@@ -146,6 +153,8 @@ class _Run:
                 factor = 1 + queue.spread * self.rng.uniform(-1, 1)
                 await self.ground.clock.sleep(queue.service_ms * factor / 1000)
                 answered = await self._call_dependencies(service)
+            # Whoever ended meanwhile has cut its requests off.
+            answered = answered and endpoint.instance_id in self.ground.runtime.running()
             return answered
         finally:
             took_ms = (self.ground.clock.now() - began_at) * 1000
