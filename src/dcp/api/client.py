@@ -109,6 +109,11 @@ class Client:
         body = {"counts": counts, "lasts_s": lasts_s}
         return self._call("POST", f"applications/{_part(name)}/confirm", json=body)
 
+    def rehearse(self, name: str, service: str, times: float, lasts_s: float) -> Json:
+        """Play a surge on what runs now, on a virtual clock."""
+        body = {"service": service, "times": times, "lasts_s": lasts_s}
+        return self._call("POST", f"applications/{_part(name)}/rehearsal", json=body)
+
     def graph(self, name: str) -> Json:
         """Return who calls whom in an application."""
         return self._get(f"applications/{_part(name)}/graph")

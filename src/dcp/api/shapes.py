@@ -67,6 +67,14 @@ class PlaceBody(Shape):
     dry_run: bool = False
 
 
+class RehearsalBody(Shape):
+    """So many times what arrives at a service now, for so long."""
+
+    service: str
+    times: float
+    lasts_s: float
+
+
 class ConfirmBody(Shape):
     """So many instances each of these services may grow to without asking again, for so long."""
 

@@ -32,6 +32,7 @@ VERBS = {
         "dcp.cli.forecast:forecast",
         "Show what load is expected, and how good such forecasts were over the last week.",
     ),
+    "rehearse": ("dcp.cli.rehearse:rehearse", "Play a surge on what runs now, on a virtual clock."),
     "surge": ("dcp.cli.surges:surge", "Say what load will come, so that the application is large enough in time."),
     "surges": ("dcp.cli.surges:app", "List planned surges; cancel one."),
     "leases": (

@@ -33,6 +33,7 @@ CALLS = {
     "POST /applications/{name}/freeze": lambda api: api.freeze("shop", "why"),
     "POST /applications/{name}/place": lambda api: api.place("shop", {"feed": 3}, dry_run=True),
     "POST /applications/{name}/confirm": lambda api: api.confirm("shop", {"feed": 30}, 60.0),
+    "POST /applications/{name}/rehearsal": lambda api: api.rehearse("shop", "feed", 6.0, 600.0),
     "DELETE /applications/{name}/freeze": lambda api: api.thaw("shop"),
     "GET /applications/{name}/graph": lambda api: api.graph("shop"),
     "GET /capacity": lambda api: api.capacity(),

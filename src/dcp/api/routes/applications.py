@@ -16,13 +16,15 @@ from dcp.api.shapes import (
     FreezeBody,
     GraphShape,
     PlaceBody,
+    RehearsalBody,
     RemovingShape,
 )
 from dcp.engine import asked, commands, confirming, queries
-from dcp.engine.application import dry_run
+from dcp.engine.application import current_offers, dry_run, load
 from dcp.engine.commands import Applied
 from dcp.kernel.errors import NotFound
 from dcp.orchestration.scaling.plan import ApplicationPlan
+from dcp.simulation.load.rehearsal import Rehearsal, RehearsalAsked, rehearsal_of, rehearse
 from dcp.store import applications
 
 router = APIRouter(prefix="/applications", tags=["applications"])
@@ -83,6 +85,17 @@ async def confirm(name: Name, body: ConfirmBody, controller: Controller) -> Conf
     """Let services grow above the line at which a person has to be asked."""
     confirmed = await confirming.confirm(controller, name, body.counts, body.lasts_s)
     return ConfirmedShape(application=name, confirmed=list(confirmed))
+
+
+@router.post("/{name}/rehearsal")
+async def rehearsal(name: Name, body: RehearsalBody, controller: Controller) -> Rehearsal:
+    """Play a surge on what runs now, on a virtual clock. Nothing is written; takes seconds."""
+    loaded, offers = await load(controller, name), await current_offers(controller)
+    if loaded is None:
+        raise NotFound(f"there is no application {name}", hint="see `dcp status`")
+    asked = RehearsalAsked(body.service, body.times, body.lasts_s)
+    scenario = rehearsal_of(loaded, offers, asked)
+    return await rehearse(scenario, controller.settings, asked)
 
 
 @router.get("/{name}/graph")

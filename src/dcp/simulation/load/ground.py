@@ -101,7 +101,7 @@ def make_ground(spec: ApplicationSpec, site: Site, settings: EngineSettings, see
         "cloud",
         clock,
         types=[HostType(CLOUD_TYPE, site.shape, price_usd_per_hour=site.cloud_usd_per_hour, boot_s=middle_s)],
-        limits=CloudLimits(boot_spread=spread),
+        limits=CloudLimits(boot_spread=spread, max_hosts=site.cloud_hosts),
         rng=random.Random(f"{seed}/boots"),
     )
     private = PrivatePool("private", None, [PrivateHosts(HostType("own", site.shape), site.private_hosts)])

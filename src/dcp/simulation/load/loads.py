@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,9 +10,22 @@ from dcp.kernel.errors import InvalidInput, Problem
 from dcp.simulation.load.model import Curve
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A curve of two levels; a value, so that other processes can be given it."""
+
+    base: float
+    times: float
+    at_s: float
+    until_s: float
+
+    def __call__(self, second: float) -> float:
+        return self.base * self.times if self.at_s <= second < self.until_s else self.base
+
+
 def step(base: float, times: float, at_s: float, until_s: float = float("inf")) -> Curve:
     """Return `base` requests/s, and `times` as many from `at_s` to `until_s`."""
-    return lambda second: base * times if at_s <= second < until_s else base
+    return Step(base, times, at_s, until_s)
 
 
 def trace(values: Sequence[float], every_s: float, mean: float) -> Curve:

@@ -23,6 +23,8 @@ class Site:
     """A cloud host runs after a time drawn evenly from this range."""
     start_s: tuple[float, float] = (2.0, 6.0)
     """An instance is healthy so long after its start; its image is there."""
+    cloud_hosts: int | None = None
+    """Most that the cloud gives; None: no bound."""
 
 
 @dataclass(frozen=True, slots=True)
