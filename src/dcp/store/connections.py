@@ -22,6 +22,10 @@ READERS = 4
 """Threads that read, each with a connection of its own; more gain nothing while Python decodes the rows."""
 WRITERS_LOCK = 0x6463_7077
 """Key of PostgreSQL's advisory lock ("dcpw"); advisory locks are apart in every database of a server."""
+CHECKPOINT_PAGES = 20_000
+"""SQLite's log grows to so many pages of 4 KiB before they are written back into the file."""
+CACHE_KIB = 32_768
+"""Of SQLite's pages, for each connection at most."""
 _ADVICE = "sqlite:////DIRECTORY/FILE or postgresql://USER@HOST/NAME"
 
 
@@ -107,6 +111,9 @@ def _sqlite(url: URL, patience: Patience) -> Engine:
         connection.isolation_level = None  # we say BEGIN ourselves, so that a write takes its lock at once
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # what was acknowledged survives a loss of power
+        # Pages that many plans touch are written back once, not after each; they stay in memory until then.
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
