@@ -96,6 +96,14 @@ def is_free(port: int) -> bool:
     return True
 
 
+def start_load(port: int, events: Path, requests_per_s: float) -> subprocess.Popen[bytes]:
+    """Send an even load for minutes, until it is terminated; `events` says what became of it."""
+    profile = {"base_rps": requests_per_s, "surge_factor": 1, "before_s": 300}
+    profile |= dict.fromkeys(("ramp_s", "hold_s", "fall_s", "tail_s"), 0)
+    words = ("--url", f"http://127.0.0.1:{port}/", "--profile", json.dumps(profile), "--events", str(events))
+    return subprocess.Popen([sys.executable, "-m", "dcp.demo.load", *words])
+
+
 def until(holds: Callable[[], bool], timeout_s: float = 20.0) -> None:
     end = time.monotonic() + timeout_s
     while not holds():

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from served import Serve, free_ports, until
+from served import Serve, free_ports, start_load, until
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +39,7 @@ def test_a_service_is_measured_on_its_live_traffic_and_no_request_is_lost(tmp_pa
         serve.listening()
         applied = serve.run("apply", str(tmp_path / "page.yaml"))
         assert applied.returncode == 0, applied.stderr
-        load = _load(low + 39, tmp_path / "events.jsonl")
+        load = start_load(low + 39, tmp_path / "events.jsonl", LOAD_REQUESTS_PER_S)
         try:
             until(lambda: _seconds(tmp_path / "events.jsonl") >= 2)
             found = serve.run("capacity", "test", "user", "--instances", "2", "--window", "3s", "--json", limit_s=240)
@@ -60,13 +59,6 @@ def test_a_service_is_measured_on_its_live_traffic_and_no_request_is_lost(tmp_pa
         assert "page/user" in shown and "capacity-1" in shown
     finally:
         asyncio.run(serve.clean_up())
-
-
-def _load(port: int, events: Path) -> subprocess.Popen[bytes]:
-    profile = {"base_rps": LOAD_REQUESTS_PER_S, "surge_factor": 1, "before_s": 300}
-    profile |= dict.fromkeys(("ramp_s", "hold_s", "fall_s", "tail_s"), 0)
-    words = ("--url", f"http://127.0.0.1:{port}/", "--profile", json.dumps(profile), "--events", str(events))
-    return subprocess.Popen([sys.executable, "-m", "dcp.demo.load", *words])
 
 
 def _seconds(events: Path) -> int:

@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from served import Serve, free_ports, until
+from served import Serve, free_ports, start_load, until
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +70,7 @@ def test_features_go_while_it_is_too_small_and_come_back(tmp_path: Path) -> None
         applied = serve.run("apply", str(tmp_path / "page.yaml"))
         assert applied.returncode == 0, applied.stderr
         until(lambda: _told(told) == [[]])
-        load = _load(low + 39, tmp_path / "events.jsonl")
+        load = start_load(low + 39, tmp_path / "events.jsonl", 40)
         try:
             until(lambda: _told(told)[-1] == ["pictures", "comments"], 60)
             assert "features off: pictures, comments" in serve.run("why", "web").stdout
@@ -88,10 +87,3 @@ def test_features_go_while_it_is_too_small_and_come_back(tmp_path: Path) -> None
 
 def _told(path: Path) -> list[list[str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _load(port: int, events: Path) -> subprocess.Popen[bytes]:
-    profile = {"base_rps": 40, "surge_factor": 1, "before_s": 300}
-    profile |= dict.fromkeys(("ramp_s", "hold_s", "fall_s", "tail_s"), 0)
-    words = ("--url", f"http://127.0.0.1:{port}/", "--profile", json.dumps(profile), "--events", str(events))
-    return subprocess.Popen([sys.executable, "-m", "dcp.demo.load", *words])

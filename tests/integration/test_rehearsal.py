@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from served import Serve, free_ports, until
+from served import Serve, free_ports, start_load, until
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +43,7 @@ def test_a_surge_is_played_on_what_runs_now(tmp_path: Path) -> None:
         serve.listening()
         applied = serve.run("apply", str(tmp_path / "page.yaml"))
         assert applied.returncode == 0, applied.stderr
-        load = _load(low + 39, tmp_path / "events.jsonl")
+        load = start_load(low + 39, tmp_path / "events.jsonl", LOAD_REQUESTS_PER_S)
         try:
             until(lambda: (serve.ask(lambda api: api.services())["services"][0]["requests_per_s"] or 0) > 20, 30)
             before = serve.ask(lambda api: api.plans())
@@ -63,10 +62,3 @@ def test_a_surge_is_played_on_what_runs_now(tmp_path: Path) -> None:
         assert before == after, "nothing is written"
     finally:
         asyncio.run(serve.clean_up())
-
-
-def _load(port: int, events: Path) -> subprocess.Popen[bytes]:
-    profile = {"base_rps": LOAD_REQUESTS_PER_S, "surge_factor": 1, "before_s": 300}
-    profile |= dict.fromkeys(("ramp_s", "hold_s", "fall_s", "tail_s"), 0)
-    words = ("--url", f"http://127.0.0.1:{port}/", "--profile", json.dumps(profile), "--events", str(events))
-    return subprocess.Popen([sys.executable, "-m", "dcp.demo.load", *words])

@@ -15,6 +15,9 @@ def upgrade() -> None:
     _applications()
     _instances()
     _hosts()
+    _ahead()
+    _machines()
+    _found()
     _costs()
     _history()
     _coordination()
@@ -134,6 +137,19 @@ def _hosts() -> None:
         sa.Column("words", sa.Text, nullable=False),
     )
     op.create_table(
+        "set_aside",
+        sa.Column("source", NAME, primary_key=True),
+        sa.Column("address", NAME, primary_key=True),
+        sa.Column("at", SECONDS, nullable=False),
+        sa.Column("words", sa.Text, nullable=False),
+    )
+    op.create_index("hosts_by_stamp", "hosts", ["stamp"])
+    op.create_index("hosts_by_state", "hosts", ["state", "source"])
+    op.create_index("hosts_by_token", "hosts", ["token"])
+
+
+def _ahead() -> None:
+    op.create_table(
         "surges",
         sa.Column("id", NAME, primary_key=True),
         sa.Column("application", NAME, nullable=False),
@@ -169,6 +185,9 @@ def _hosts() -> None:
         sa.Column("version", sa.Integer, nullable=False),
     )
     op.create_index("capacity_tests_by_service", "capacity_tests", ["application", "service", "asked_at"])
+
+
+def _machines() -> None:
     op.create_table(
         "machines",
         sa.Column("address", NAME, primary_key=True),
@@ -184,13 +203,6 @@ def _hosts() -> None:
         sa.Column("back_at", SECONDS, nullable=False),
         sa.Column("leave_by", SECONDS),
         sa.Column("version", sa.Integer, nullable=False),
-    )
-    op.create_table(
-        "set_aside",
-        sa.Column("source", NAME, primary_key=True),
-        sa.Column("address", NAME, primary_key=True),
-        sa.Column("at", SECONDS, nullable=False),
-        sa.Column("words", sa.Text, nullable=False),
     )
     op.create_table(
         "initialisations",
@@ -211,6 +223,9 @@ def _hosts() -> None:
         sa.Column("words", sa.Text, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
     )
+
+
+def _found() -> None:
     op.create_table(
         "addresses",
         sa.Column("address", NAME, primary_key=True),
@@ -235,9 +250,6 @@ def _hosts() -> None:
         sa.Column("port", sa.Integer, nullable=False),
         sa.Column("site", NAME, nullable=False),
     )
-    op.create_index("hosts_by_stamp", "hosts", ["stamp"])
-    op.create_index("hosts_by_state", "hosts", ["state", "source"])
-    op.create_index("hosts_by_token", "hosts", ["token"])
 
 
 def _costs() -> None:
